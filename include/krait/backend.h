@@ -1,0 +1,162 @@
+// The contract between the mathematics (models/) and the machines (src/backend): a small set of
+// SSM-sized operations. Not a tensor library and not a graph: a model's page calls these in order.
+//
+// Shapes are written [rows, cols], row-major; T is the number of packed tokens of a step. All
+// activations, accumulations and states are float32. Every operation gives, for each row, a result
+// that does not depend on the other rows, on how tokens were grouped into calls, or on the number
+// of threads: bit for bit on the CPU.
+//
+// Thread safety: loading (matrix, vector) may run from any thread; operations of one backend are
+// issued by one thread at a time. Operations may be asynchronous: only read_* and synchronize wait.
+// Errors: shapes are the caller's invariants (checked by KRAIT_CHECK); out of memory is Failure.
+//
+// To add a backend: implement every pure function below, add it to make_backend, and run the
+// backend tests (tests/backend), which take any Backend and hold it against kernels/reference.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "krait/dtype.h"
+#include "krait/state.h"
+#include "krait/tensor.h"
+
+namespace krait {
+
+// A weight matrix [rows, cols] in the backend's memory and packing. y = W x, W[row, col].
+class Matrix {
+ public:
+  virtual ~Matrix() = default;
+  int64_t rows = 0;    // output features
+  int64_t cols = 0;    // input features
+  DType dtype = DType::f32;
+  int64_t bytes = 0;   // bytes that one product reads
+};
+
+// float32 parameters that stay exact: norm weights, biases, A, D, convolution taps.
+class Vector {
+ public:
+  virtual ~Vector() = default;
+  int64_t size = 0;
+};
+
+// Float32 memory for activations or states, zeroed at creation.
+class Buffer {
+ public:
+  virtual ~Buffer() = default;
+  float* data = nullptr;  // in the backend's memory: the host may read it only on the CPU backend
+  int64_t size = 0;       // floats
+};
+
+// A window [rows, cols] into a Buffer; row r starts at data + r * stride. Not owning.
+struct Rows {
+  float* data = nullptr;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t stride = 0;
+
+  // Columns [first, first + count).
+  Rows columns(int64_t first, int64_t count) const noexcept {
+    return {data + first, rows, count, stride};
+  }
+  // Rows [first, first + count).
+  Rows slice(int64_t first, int64_t count) const noexcept {
+    return {data + first * stride, count, cols, stride};
+  }
+};
+
+// A run of consecutive tokens of one sequence inside a packed step.
+struct Segment {
+  int32_t slot = 0;   // the sequence's place in the state pool
+  int32_t begin = 0;  // first row in the packed activations
+  int32_t length = 0;
+};
+
+// States of all slots: slot s of a plane starts at data + s * slot_stride + plane offset.
+struct StateView {
+  float* data = nullptr;
+  int64_t slot_stride = 0;  // floats
+};
+
+// What the causal convolution of one layer needs. Taps [d_conv, channels] (tap d_conv-1 multiplies
+// the current token), bias [channels] or null.
+struct ConvWeights {
+  const Vector* taps = nullptr;
+  const Vector* bias = nullptr;
+  int32_t d_conv = 0;
+};
+
+// Parameters of the Mamba-1 selective scan: A = -exp(A_log) laid out [d_state, d_inner].
+struct ScanWeights {
+  const Vector* a = nullptr;
+  const Vector* d = nullptr;        // D [d_inner]
+  const Vector* dt_bias = nullptr;  // [d_inner]
+  int32_t d_state = 0;
+};
+
+struct DeviceInfo {
+  std::string name;    // "cpu", "cuda:0"
+  std::string detail;  // "AMD EPYC, avx512, 2 threads"
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual DeviceInfo info() const = 0;
+
+  // ---- memory -----------------------------------------------------------------------------
+  // Converts to `type` and packs. `tensor` is [rows, cols] with rows >= 1, cols >= 1 of a float
+  // type; `name` is for messages.
+  virtual std::unique_ptr<Matrix> matrix(const Tensor& tensor, DType type,
+                                         const std::string& name) = 0;
+  virtual std::unique_ptr<Vector> vector(std::span<const float> values) = 0;
+  virtual std::unique_ptr<Buffer> buffer(int64_t floats) = 0;
+  virtual void read(const float* device, std::span<float> host) = 0;
+  virtual void write(std::span<const float> host, float* device) = 0;
+  virtual void zero(float* device, int64_t floats) = 0;
+  virtual void copy(const float* from, float* to, int64_t floats) = 0;  // device to device
+  virtual void synchronize() = 0;
+
+  // ---- stack ------------------------------------------------------------------------------
+  // out[t, :] = table[ids[t], :]. Ids are in [0, table.rows).
+  virtual void embed(const Matrix& table, std::span<const int32_t> ids, Rows out) = 0;
+
+  // out[t, :] = x[t, :] * (mean(x[t, :]^2) + eps)^-1/2 * weight
+  virtual void rms_norm(Rows x, const Vector& weight, float eps, Rows out) = 0;
+
+  // out[t, :] = W x[t, :] (+ bias). With `accumulate`, out[t, :] += W x[t, :] (+ bias): the
+  // residual stream. out may not overlap x.
+  virtual void linear(const Matrix& w, const Vector* bias, Rows x, Rows out, bool accumulate) = 0;
+
+  // ---- state-space mixers -----------------------------------------------------------------
+  // Causal depthwise convolution, then SiLU, over each segment; `state` is the plane
+  // [d_conv-1, channels] of that slot, read as the inputs before the segment and left holding the
+  // last d_conv-1 inputs. x and out may be the same rows.
+  virtual void causal_conv(const ConvWeights& w, std::span<const Segment> segments,
+                           StateView state, Rows x, Rows out) = 0;
+
+  // Mamba-1 selective scan, one pass over each segment in time order (Mamba paper, algorithm 2;
+  // selective_scan_ref in state-spaces/mamba). Per token t and channel c:
+  //   dt   = softplus(dt[t,c] + dt_bias[c])
+  //   h[n] = exp(dt * A[n,c]) * h[n] + dt * B[t,n] * x[t,c]
+  //   y    = (sum_n h[n] * C[t,n] + D[c] * x[t,c]) * silu(z[t,c])
+  // `state` is the plane [d_state, d_inner]. out may be the same rows as x, dt or z.
+  virtual void selective_scan(const ScanWeights& w, std::span<const Segment> segments,
+                              StateView state, Rows x, Rows dt, Rows b, Rows c, Rows z,
+                              Rows out) = 0;
+};
+
+struct BackendOptions {
+  std::string device = "auto";  // auto | cpu | cuda[:N]
+  std::string cpu_isa = "auto"; // auto | scalar | avx2 | avx512
+  int32_t threads = 0;          // 0: the cores this process may use
+};
+
+// Throws InputError for a device or instruction set this build or machine does not have, saying
+// what is missing.
+std::unique_ptr<Backend> make_backend(const BackendOptions& options);
+
+}  // namespace krait

@@ -1,0 +1,43 @@
+// A checkpoint: named tensors and the configuration they came with, whatever the container.
+// Implemented by src/formats, consumed by models/ (which never learns the container).
+#pragma once
+
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "krait/tensor.h"
+
+namespace krait {
+
+// Immutable after opening; safe to read from many threads. Views stay valid while it lives.
+class Checkpoint {
+ public:
+  virtual ~Checkpoint() = default;
+
+  // Where it came from, for messages: the folder or file as the user would name it.
+  virtual const std::string& source() const noexcept = 0;
+
+  // "safetensors", "GGUF", …
+  virtual std::string_view container() const noexcept = 0;
+
+  // config.json, or the metadata of a GGUF file as one flat object. Never null; may be empty.
+  virtual const nlohmann::json& config() const noexcept = 0;
+
+  // All tensor names, sorted.
+  virtual const std::vector<std::string>& names() const noexcept = 0;
+
+  // The tensor of that name, or nullptr.
+  virtual const Tensor* find(std::string_view name) const noexcept = 0;
+
+  // The file that holds the tensor, for messages. `name` must exist.
+  virtual const std::string& file_of(std::string_view name) const noexcept = 0;
+
+  // The tensor's bytes will not be read again soon: its pages may leave memory (a later read
+  // brings them back from the file). Thread-safe.
+  virtual void release(const Tensor& tensor) const noexcept = 0;
+};
+
+}  // namespace krait

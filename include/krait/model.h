@@ -1,0 +1,87 @@
+// A loaded model: weights on a backend and the forward pass over packed tokens.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "krait/backend.h"
+#include "krait/checkpoint.h"
+#include "krait/state.h"
+
+namespace krait {
+
+struct Mamba1Config {
+  int64_t d_inner = 0;
+  int64_t d_state = 0;
+  int64_t d_conv = 0;
+  int64_t dt_rank = 0;
+};
+
+// One residual block: x + mixer(norm(x)). Hybrids are a list of different mixers.
+using LayerConfig = std::variant<Mamba1Config>;
+
+struct ModelConfig {
+  std::string architecture;  // "mamba"
+  int64_t d_model = 0;
+  int64_t vocab_size = 0;      // rows that may be sampled (tokenizer size, unpadded)
+  int64_t embedding_rows = 0;  // rows stored, padding included
+  float norm_eps = 1e-5f;
+  bool tied_head = true;
+  std::vector<LayerConfig> layers;
+};
+
+using Warn = std::function<void(const std::string&)>;
+
+// Reads the typed config and the layer list; tensor shapes win over config numbers (a harmless
+// contradiction is passed to `warn`, any other throws InputError naming both).
+ModelConfig read_model_config(const Checkpoint& checkpoint, const Warn& warn);
+
+// One step: tokens of one or more sequences, packed.
+struct Step {
+  std::span<const int32_t> ids;        // T packed tokens
+  std::span<const Segment> segments;   // cover [0, T) in order; no slot twice
+  std::span<const int32_t> logit_rows; // packed rows whose logits are wanted, ascending
+};
+
+// Activation memory for steps of up to max_tokens tokens and max_logit_rows logits.
+class Workspace {
+ public:
+  virtual ~Workspace() = default;
+};
+
+// Immutable after loading, shared by any number of runners; forward() calls on one backend are
+// issued one at a time.
+class Model {
+ public:
+  virtual ~Model() = default;
+
+  virtual const ModelConfig& config() const noexcept = 0;
+  virtual const StateLayout& state_layout() const noexcept = 0;
+
+  // Weight bytes read to produce one token.
+  virtual int64_t weight_bytes_per_token() const noexcept = 0;
+  virtual int64_t parameter_count() const noexcept = 0;
+  // Most common type of the loaded matrices.
+  virtual DType weight_dtype() const noexcept = 0;
+
+  virtual std::unique_ptr<Workspace> workspace(int32_t max_tokens,
+                                               int32_t max_logit_rows) const = 0;
+
+  // Advances the states of the segments' slots by their tokens. Returns the logits
+  // [logit_rows.size(), embedding_rows], in backend memory owned by `workspace`, valid until its
+  // next use. Nothing is allocated.
+  virtual Rows forward(const Step& step, StateView states, Workspace& workspace) const = 0;
+};
+
+// `dtype`: the type of the weight matrices; nullopt keeps each tensor's own.
+std::unique_ptr<Model> load_model(Backend& backend, const Checkpoint& checkpoint,
+                                  const ModelConfig& config, std::optional<DType> dtype);
+
+}  // namespace krait

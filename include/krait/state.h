@@ -1,0 +1,42 @@
+// The state of a sequence, as data. A mixer publishes named planes; everything that stores, copies,
+// saves or forks a state works on the layout alone and never learns which mixer it holds.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace krait {
+
+// One plane of one layer: a dense float32 array, zero at the start of a sequence.
+//   Mamba-1: conv [d_conv-1, d_inner] pre-activation inputs, oldest row first
+//            ssm  [d_state, d_inner]
+// (channel fastest in both: the vector lane of the CPU, the thread of the GPU).
+struct StatePlane {
+  std::string name;  // "conv", "ssm"
+  int32_t layer = 0;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t offset = 0;  // in floats, from the start of a slot
+
+  int64_t elements() const noexcept { return rows * cols; }
+};
+
+// How the planes of all layers lie in one slot: one contiguous block, so that saving, forking and
+// rolling back a sequence is one copy.
+class StateLayout {
+ public:
+  // Appends a plane and returns its offset in floats. Planes start on 64-byte boundaries.
+  int64_t add(int32_t layer, std::string name, int64_t rows, int64_t cols);
+
+  const std::vector<StatePlane>& planes() const noexcept { return planes_; }
+  int64_t floats_per_slot() const noexcept { return floats_; }
+  int64_t bytes_per_slot() const noexcept { return floats_ * static_cast<int64_t>(sizeof(float)); }
+
+ private:
+  std::vector<StatePlane> planes_;
+  int64_t floats_ = 0;
+};
+
+}  // namespace krait

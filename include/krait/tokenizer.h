@@ -1,0 +1,66 @@
+// Text to token ids and back.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace krait {
+
+struct EncodeOptions {
+  bool add_special_tokens = true;    // BOS and the like, where the tokenizer's post-processor asks
+  bool parse_special_tokens = true;  // "<|endoftext|>" in the text becomes its id
+};
+
+// Immutable after loading and safe to share between threads.
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+
+  // "byte-level BPE", for `krait info`.
+  virtual std::string_view kind() const noexcept = 0;
+
+  // Highest id with a string, plus one. Ids at or above it are padding rows.
+  virtual int32_t vocab_size() const noexcept = 0;
+
+  // Any byte string is legal: invalid UTF-8 encodes too, through U+FFFD where the algorithm needs
+  // characters. Linear in the text apart from pathological merges (n log n).
+  virtual std::vector<int32_t> encode(std::string_view text,
+                                      const EncodeOptions& options = {}) const = 0;
+
+  // The bytes a token stands for (not always whole UTF-8 characters). Ids without a string give
+  // nothing; special tokens give nothing unless asked for. Throws InputError for an id < 0.
+  virtual std::string token_bytes(int32_t id, bool keep_special = false) const = 0;
+
+  // The token as written in the vocabulary ("Ġthe"), for display; empty when it has none.
+  virtual std::string_view token_text(int32_t id) const noexcept = 0;
+
+  virtual bool is_special(int32_t id) const noexcept = 0;
+
+  // The id of that vocabulary string or added token, or -1.
+  virtual int32_t find(std::string_view token_text) const noexcept = 0;
+};
+
+// Turns a stream of token bytes into text that never splits a UTF-8 character: holds back an
+// incomplete tail of at most three bytes; bytes that cannot become valid UTF-8 turn into U+FFFD.
+class Utf8Stream {
+ public:
+  std::string push(std::string_view bytes);
+  std::string finish();  // what was held back, lossily
+
+ private:
+  std::string pending_;
+};
+
+// The whole sequence, decoded lossily to valid UTF-8.
+std::string decode(const Tokenizer& tokenizer, std::span<const int32_t> ids,
+                   bool keep_special = false);
+
+// Reads a tokenizer.json. Throws InputError naming the file, the field, what was found and what was
+// expected for anything that is not understood: never a silently different tokenisation.
+std::unique_ptr<Tokenizer> load_tokenizer_json(const std::string& path);
+
+}  // namespace krait
