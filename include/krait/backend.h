@@ -98,7 +98,9 @@ struct ScanWeights {
 
 struct DeviceInfo {
   std::string name;    // "cpu", "cuda:0"
-  std::string detail;  // "AMD EPYC, avx512, 2 threads"
+  std::string detail;  // "AMD EPYC", the processor or GPU
+  std::string isa;     // instruction set of the kernels that run: "avx512"
+  int32_t threads = 1; // host threads that an operation is split over
 };
 
 class Backend {

@@ -29,8 +29,9 @@ class Checkpoint {
   // All tensor names, sorted.
   virtual const std::vector<std::string>& names() const noexcept = 0;
 
-  // The tensor of that name, or nullptr.
-  virtual const Tensor* find(std::string_view name) const noexcept = 0;
+  // The tensor of that name, or nullptr. Throws InputError for a tensor of an element type that
+  // krait does not read (such tensors do no harm as long as nobody asks for them).
+  virtual const Tensor* find(std::string_view name) const = 0;
 
   // The file that holds the tensor, for messages. `name` must exist.
   virtual const std::string& file_of(std::string_view name) const noexcept = 0;

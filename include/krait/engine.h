@@ -86,12 +86,13 @@ class Session {
   // Feeds tokens, in blocks of the engine's chunk. Afterwards logits() are those after the last
   // one. `every`, if given, sees the logits after each token: (index within ids, logits).
   // Ids outside the embedding throw InputError before anything is fed. Stops between blocks when
-  // `stop` becomes true and returns how many tokens were fed.
+  // `stop` becomes true (logits() is then empty) and returns how many tokens were fed.
   virtual int64_t feed(std::span<const int32_t> ids,
                        const std::function<void(int64_t, std::span<const float>)>& every = {},
                        const std::atomic<bool>* stop = nullptr) = 0;
 
-  // Logits after the last token, [embedding_rows]; empty before the first.
+  // Logits after the last token, [embedding_rows]; empty before the first feed and after one that
+  // was stopped.
   virtual std::span<const float> logits() const noexcept = 0;
 
   // Tokens fed so far.

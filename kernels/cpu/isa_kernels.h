@@ -1,0 +1,17 @@
+// The kernels of the instruction set being compiled.
+#pragma once
+
+#include "kernels/cpu/kernels.h"
+
+namespace krait::cpu::KRAIT_ISA {
+
+void product(const Product& a) noexcept;
+void quantize_row(const float* x, int64_t cols, int64_t token, const QuantRows& out) noexcept;
+void rms_norm(const float* x, const float* weight, float eps, int64_t cols, float* out) noexcept;
+void causal_conv(const Conv& a) noexcept;
+void selective_scan(const Scan& a) noexcept;
+void exp_array(const float* x, int64_t n, float* out) noexcept;
+void softplus_array(const float* x, int64_t n, float* out) noexcept;
+void silu_array(const float* x, int64_t n, float* out) noexcept;
+
+}  // namespace krait::cpu::KRAIT_ISA

@@ -1,0 +1,89 @@
+// What the CPU kernels offer, as plain functions over pointers and sizes. One table per instruction
+// set; the backend picks one at start-up. Nothing here allocates, throws or knows of threads: the
+// caller splits panels, rows or channels and gives each thread its part. Parameter arrays (bias, taps,
+// a, d, dt_bias) are followed by at least 16 readable floats.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cpu/layout.h"
+
+namespace krait::cpu {
+
+// Rows quantised to int8 in blocks of 32 along k, the last block padded with zeros:
+// x[k] = scale[k / 32] * q[k].
+struct QuantRows {
+  int8_t* q = nullptr;        // [tokens, blocks * 32]
+  float* scale = nullptr;     // [tokens, blocks]
+  int32_t* sum128 = nullptr;  // [tokens, blocks]: 128 * sum of the block's q
+  int64_t blocks = 0;
+};
+
+// out[t, r] (+)= sum_k W[r, k] x[t, k] (+ bias[r]) for the rows of panels [first, last).
+struct Product {
+  Packing packing = Packing::f32;
+  const void* panels = nullptr;  // the whole matrix, in the layout of layout.h
+  int64_t rows = 0, cols = 0;
+  int64_t first_panel = 0, last_panel = 0;
+  const float* x = nullptr;  // [tokens, cols], unused for q8_0
+  int64_t x_stride = 0;
+  QuantRows quant;  // used for q8_0
+  int64_t tokens = 0;
+  const float* bias = nullptr;  // [rows] or null
+  float* out = nullptr;
+  int64_t out_stride = 0;
+  bool accumulate = false;
+};
+
+// Channels [first, last) of one segment; first is a multiple of 16.
+struct Conv {
+  const float* taps = nullptr;  // [d_conv, channels]
+  const float* bias = nullptr;  // [channels] or null
+  int64_t d_conv = 0, channels = 0;
+  int64_t first = 0, last = 0;
+  float* state = nullptr;  // [d_conv - 1, channels]
+  const float* x = nullptr;
+  float* out = nullptr;  // may be x
+  int64_t x_stride = 0, out_stride = 0, tokens = 0;
+};
+
+inline constexpr int64_t kMaxConv = 64;  // longest convolution
+
+// Channels [first, last) of one segment; first is a multiple of 16.
+struct Scan {
+  const float* a = nullptr;        // [d_state, d_inner]
+  const float* d = nullptr;        // [d_inner]
+  const float* dt_bias = nullptr;  // [d_inner]
+  int64_t d_state = 0, d_inner = 0;
+  int64_t first = 0, last = 0;
+  float* state = nullptr;  // [d_state, d_inner]
+  const float* x = nullptr;
+  const float* dt = nullptr;
+  const float* b = nullptr;
+  const float* c = nullptr;
+  const float* z = nullptr;
+  float* out = nullptr;  // may be x, dt or z
+  int64_t x_stride = 0, dt_stride = 0, b_stride = 0, c_stride = 0, z_stride = 0, out_stride = 0;
+  int64_t tokens = 0;
+};
+
+struct Kernels {
+  const char* isa;
+  void (*product)(const Product&) noexcept;
+  // One row of `cols` floats into blocks of `token` in `out`.
+  void (*quantize_row)(const float* x, int64_t cols, int64_t token, const QuantRows& out) noexcept;
+  void (*rms_norm)(const float* x, const float* weight, float eps, int64_t cols,
+                   float* out) noexcept;
+  void (*causal_conv)(const Conv&) noexcept;
+  void (*selective_scan)(const Scan&) noexcept;
+  // Lane functions on arrays, for the error tables of the tests.
+  void (*exp)(const float* x, int64_t n, float* out) noexcept;
+  void (*softplus)(const float* x, int64_t n, float* out) noexcept;
+  void (*silu)(const float* x, int64_t n, float* out) noexcept;
+};
+
+const Kernels& kernels_scalar() noexcept;
+const Kernels& kernels_avx2() noexcept;    // needs AVX2, FMA, F16C
+const Kernels& kernels_avx512() noexcept;  // needs AVX-512 F, BW, DQ, VL, VNNI
+
+}  // namespace krait::cpu

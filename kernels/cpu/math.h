@@ -1,0 +1,63 @@
+// exp, softplus and SiLU on 16 lanes. Error bounds are asserted by tests/kernels/math_test.cpp.
+#pragma once
+
+#include "kernels/cpu/simd.h"
+
+namespace krait::cpu::KRAIT_ISA {
+
+// 2^r for r in [-1/2, 1/2]: minimax polynomial, relative error below 2e-8 before rounding.
+KRAIT_INLINE F exp2_fraction(F r) {
+  F p = set1(0x1.41fbbcp-13f);
+  p = fma(p, r, set1(0x1.5f3e52p-10f));
+  p = fma(p, r, set1(0x1.3b2d4cp-7f));
+  p = fma(p, r, set1(0x1.c6aee8p-5f));
+  p = fma(p, r, set1(0x1.ebfbdcp-3f));
+  p = fma(p, r, set1(0x1.62e430p-1f));
+  return fma(p, r, set1(1.0f));
+}
+
+// Beyond these the result is 0 or infinity anyway. NaN stays (min and max give the second operand).
+KRAIT_INLINE F clamp_exponent(F t) { return min(set1(129.0f), max(set1(-151.0f), t)); }
+
+// 2^t. 0 below -150, infinity from 128.
+KRAIT_INLINE F exp2(F t) {
+  t = clamp_exponent(t);
+  const F n = round_nearest(t);
+  return scale_by_power(exp2_fraction(sub(t, n)), n);
+}
+
+// e^x, at most 2 units in the last place off; 0 below -104, infinity above 88.73.
+KRAIT_INLINE F exp(F x) {
+  x = min(set1(90.0f), max(set1(-105.0f), x));
+  const F log2e = set1(0x1.715476p+0f), log2e_low = set1(0x1.4ae0c0p-26f);
+  const F n = round_nearest(mul(x, log2e));
+  const F r = fma(x, log2e_low, fma(x, log2e, neg(n)));
+  return scale_by_power(exp2_fraction(r), n);
+}
+
+// log(1 + e) for e in [0, 1]. Above 1/2 the argument is halved around 1: 1 + e = 2 (1 + f).
+KRAIT_INLINE F log1p_unit(F e) {
+  const F half = set1(0.5f), ln2 = set1(0x1.62e430p-1f);
+  const F f = select_greater(e, half, mul(half, sub(e, set1(1.0f))), e);
+  const F base = select_greater(e, half, ln2, zero());
+  const F s = div(f, add(set1(2.0f), f));  // log(1 + f) = 2 atanh(s)
+  const F s2 = mul(s, s);
+  F p = set1(2.0f / 11);
+  p = fma(p, s2, set1(2.0f / 9));
+  p = fma(p, s2, set1(2.0f / 7));
+  p = fma(p, s2, set1(2.0f / 5));
+  p = fma(p, s2, set1(2.0f / 3));
+  const F log1pf = fma(mul(s, s2), p, add(s, s));
+  return add(base, log1pf);
+}
+
+// log(1 + e^v), and v itself above 20, as in PyTorch.
+KRAIT_INLINE F softplus(F v) {
+  const F soft = add(max(v, zero()), log1p_unit(exp(neg(abs(v)))));
+  return select_greater(v, set1(20.0f), v, soft);
+}
+
+// v * sigmoid(v)
+KRAIT_INLINE F silu(F v) { return div(v, add(set1(1.0f), exp(neg(v)))); }
+
+}  // namespace krait::cpu::KRAIT_ISA

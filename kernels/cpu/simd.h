@@ -1,0 +1,218 @@
+// The vector layer: 16 float lanes on every instruction set (one register with AVX-512, two with
+// AVX2, an array otherwise). Kernels are written once over it. Because the lanes and the order of
+// operations are the same everywhere, AVX2 and AVX-512 give the same bits; scalar differs only in
+// that it has no fused multiply-add.
+//
+// This folder is compiled once per instruction set with its flags, so nothing here may include
+// standard headers with inline functions: their code could reach machines that cannot run it.
+//
+// To add an instruction set: give it the two structs and the functions below, an entry in
+// CMakeLists.txt, and a line in src/backend/cpu/isa.cpp.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(KRAIT_ISA_avx2) || defined(KRAIT_ISA_avx512)
+#include <immintrin.h>
+#endif
+
+#define KRAIT_INLINE inline __attribute__((always_inline))
+#define KRAIT_UNROLL _Pragma("GCC unroll 32")
+
+namespace krait::cpu::KRAIT_ISA {
+
+inline constexpr int kLanes = 16;
+
+#if defined(KRAIT_ISA_avx512)
+
+// Tokens that share one load of a panel: 24 accumulators of the 32 registers.
+inline constexpr int kTokenBlock = 12;
+
+struct F {
+  __m512 v;
+};
+struct I {
+  __m512i v;
+};
+
+KRAIT_INLINE __mmask16 first_lanes(int64_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
+
+KRAIT_INLINE F zero() { return {_mm512_setzero_ps()}; }
+KRAIT_INLINE F set1(float x) { return {_mm512_set1_ps(x)}; }
+KRAIT_INLINE F load(const float* p) { return {_mm512_loadu_ps(p)}; }
+KRAIT_INLINE void store(float* p, F a) { _mm512_storeu_ps(p, a.v); }
+// The first n lanes (0 < n <= 16); the others are 0 and are not touched in memory.
+KRAIT_INLINE F load_first(const float* p, int64_t n) {
+  return {_mm512_maskz_loadu_ps(n == kLanes ? static_cast<__mmask16>(0xffff) : first_lanes(n), p)};
+}
+KRAIT_INLINE void store_first(float* p, F a, int64_t n) {
+  _mm512_mask_storeu_ps(p, n == kLanes ? static_cast<__mmask16>(0xffff) : first_lanes(n), a.v);
+}
+KRAIT_INLINE F add(F a, F b) { return {_mm512_add_ps(a.v, b.v)}; }
+KRAIT_INLINE F sub(F a, F b) { return {_mm512_sub_ps(a.v, b.v)}; }
+KRAIT_INLINE F mul(F a, F b) { return {_mm512_mul_ps(a.v, b.v)}; }
+KRAIT_INLINE F div(F a, F b) { return {_mm512_div_ps(a.v, b.v)}; }
+// a * b + c
+KRAIT_INLINE F fma(F a, F b, F c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+// If either is NaN, the second.
+KRAIT_INLINE F min(F a, F b) { return {_mm512_min_ps(a.v, b.v)}; }
+KRAIT_INLINE F max(F a, F b) { return {_mm512_max_ps(a.v, b.v)}; }
+KRAIT_INLINE F round_nearest(F a) {
+  return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+KRAIT_INLINE F abs(F a) { return {_mm512_abs_ps(a.v)}; }
+// Lane by lane: x > y ? a : b (false for NaN).
+KRAIT_INLINE F select_greater(F x, F y, F a, F b) {
+  return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(x.v, y.v, _CMP_GT_OQ), b.v, a.v)};
+}
+// a * 2^n for integral n in [-252, 254], rounded once.
+KRAIT_INLINE F scale_by_power(F a, F n) { return {_mm512_scalef_ps(a.v, n.v)}; }
+
+KRAIT_INLINE void load_bf16_pairs(const uint16_t* p, F& lo, F& hi) {
+  const __m512i pairs = _mm512_loadu_si512(p);
+  lo.v = _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
+  hi.v = _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
+}
+KRAIT_INLINE F load_f16(const uint16_t* p) {
+  return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+
+KRAIT_INLINE I set1(int32_t x) { return {_mm512_set1_epi32(x)}; }
+// acc[i] += sum_j w[4 i + j] * x[j], w unsigned and x signed bytes, exactly.
+KRAIT_INLINE I dot4(I acc, const uint8_t* w, I x) {
+  return {_mm512_dpbusd_epi32(acc.v, _mm512_loadu_si512(w), x.v)};
+}
+KRAIT_INLINE F to_float(I a) { return {_mm512_cvtepi32_ps(a.v)}; }
+
+// Sum of all lanes, always by the same tree: lane i + 8, then i + 4, i + 2, i + 1.
+KRAIT_INLINE float sum(F a) {
+  const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+  const __m128 quarter = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+  const __m128 pair = _mm_add_ps(quarter, _mm_movehl_ps(quarter, quarter));
+  return _mm_cvtss_f32(_mm_add_ss(pair, _mm_movehdup_ps(pair)));
+}
+KRAIT_INLINE float max_lane(F a) { return _mm512_reduce_max_ps(a.v); }
+// The lanes as int8, rounded to nearest even. Lanes are within [-127, 127].
+KRAIT_INLINE void store_int8(int8_t* p, F a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a.v)));
+}
+
+#elif defined(KRAIT_ISA_avx2)
+
+inline constexpr int kTokenBlock = 3;
+
+struct F {
+  __m256 lo, hi;
+};
+struct I {
+  __m256i lo, hi;
+};
+
+KRAIT_INLINE F zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+KRAIT_INLINE F set1(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+KRAIT_INLINE F load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+KRAIT_INLINE void store(float* p, F a) {
+  _mm256_storeu_ps(p, a.lo);
+  _mm256_storeu_ps(p + 8, a.hi);
+}
+KRAIT_INLINE F load_first(const float* p, int64_t n) {
+  alignas(32) float lanes[kLanes] = {};
+  std::memcpy(lanes, p, static_cast<size_t>(n) * sizeof(float));
+  return load(lanes);
+}
+KRAIT_INLINE void store_first(float* p, F a, int64_t n) {
+  alignas(32) float lanes[kLanes];
+  store(lanes, a);
+  std::memcpy(p, lanes, static_cast<size_t>(n) * sizeof(float));
+}
+KRAIT_INLINE F add(F a, F b) { return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }
+KRAIT_INLINE F sub(F a, F b) { return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)}; }
+KRAIT_INLINE F mul(F a, F b) { return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)}; }
+KRAIT_INLINE F div(F a, F b) { return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)}; }
+KRAIT_INLINE F fma(F a, F b, F c) {
+  return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
+}
+KRAIT_INLINE F min(F a, F b) { return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)}; }
+KRAIT_INLINE F max(F a, F b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
+KRAIT_INLINE F round_nearest(F a) {
+  constexpr int kMode = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+  return {_mm256_round_ps(a.lo, kMode), _mm256_round_ps(a.hi, kMode)};
+}
+KRAIT_INLINE F abs(F a) {
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  return {_mm256_andnot_ps(sign, a.lo), _mm256_andnot_ps(sign, a.hi)};
+}
+KRAIT_INLINE F select_greater(F x, F y, F a, F b) {
+  return {_mm256_blendv_ps(b.lo, a.lo, _mm256_cmp_ps(x.lo, y.lo, _CMP_GT_OQ)),
+          _mm256_blendv_ps(b.hi, a.hi, _mm256_cmp_ps(x.hi, y.hi, _CMP_GT_OQ))};
+}
+// Two factors, because 2^n alone may lie outside the normal range; only the second one rounds.
+KRAIT_INLINE __m256 scale_half(__m256 a, __m256 n) {
+  const __m256i exponent = _mm256_cvtps_epi32(n);
+  const __m256i first = _mm256_srai_epi32(exponent, 1);
+  const __m256i second = _mm256_sub_epi32(exponent, first);
+  const __m256i bias = _mm256_set1_epi32(127);
+  const __m256i f = _mm256_slli_epi32(_mm256_add_epi32(first, bias), 23);
+  const __m256i s = _mm256_slli_epi32(_mm256_add_epi32(second, bias), 23);
+  return _mm256_mul_ps(_mm256_mul_ps(a, _mm256_castsi256_ps(f)), _mm256_castsi256_ps(s));
+}
+KRAIT_INLINE F scale_by_power(F a, F n) { return {scale_half(a.lo, n.lo), scale_half(a.hi, n.hi)}; }
+
+KRAIT_INLINE void load_bf16_pairs(const uint16_t* p, F& lo, F& hi) {
+  const __m256i mask = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
+  const __m256i first = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  const __m256i second = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 16));
+  lo = {_mm256_castsi256_ps(_mm256_slli_epi32(first, 16)),
+        _mm256_castsi256_ps(_mm256_slli_epi32(second, 16))};
+  hi = {_mm256_castsi256_ps(_mm256_and_si256(first, mask)),
+        _mm256_castsi256_ps(_mm256_and_si256(second, mask))};
+}
+KRAIT_INLINE F load_f16(const uint16_t* p) {
+  return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
+          _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8)))};
+}
+
+KRAIT_INLINE I set1(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+KRAIT_INLINE __m256i dot4_half(__m256i acc, __m256i w, __m256i x) {
+  // 16-bit products of even and odd bytes: the 8-bit multiply-add instruction would saturate.
+  const __m256i w_even = _mm256_and_si256(w, _mm256_set1_epi16(0xff));
+  const __m256i w_odd = _mm256_srli_epi16(w, 8);
+  const __m256i x_even = _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8);
+  const __m256i x_odd = _mm256_srai_epi16(x, 8);
+  acc = _mm256_add_epi32(acc, _mm256_madd_epi16(w_even, x_even));
+  return _mm256_add_epi32(acc, _mm256_madd_epi16(w_odd, x_odd));
+}
+KRAIT_INLINE I dot4(I acc, const uint8_t* w, I x) {
+  return {dot4_half(acc.lo, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)), x.lo),
+          dot4_half(acc.hi, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + 32)), x.hi)};
+}
+KRAIT_INLINE F to_float(I a) { return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)}; }
+
+KRAIT_INLINE float sum(F a) {
+  const __m256 half = _mm256_add_ps(a.lo, a.hi);
+  const __m128 quarter = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+  const __m128 pair = _mm_add_ps(quarter, _mm_movehl_ps(quarter, quarter));
+  return _mm_cvtss_f32(_mm_add_ss(pair, _mm_movehdup_ps(pair)));
+}
+KRAIT_INLINE float max_lane(F a) {
+  alignas(32) float lanes[8];
+  _mm256_store_ps(lanes, _mm256_max_ps(a.lo, a.hi));
+  float best = lanes[0];
+  for (int i = 1; i < 8; ++i) best = lanes[i] > best ? lanes[i] : best;
+  return best;
+}
+KRAIT_INLINE void store_int8(int8_t* p, F a) {
+  alignas(32) int32_t lanes[kLanes];
+  _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), _mm256_cvtps_epi32(a.lo));
+  _mm256_store_si256(reinterpret_cast<__m256i*>(lanes + 8), _mm256_cvtps_epi32(a.hi));
+  for (int i = 0; i < kLanes; ++i) p[i] = static_cast<int8_t>(lanes[i]);
+}
+
+#else
+#include "kernels/cpu/simd_scalar.inl"
+#endif
+
+KRAIT_INLINE F neg(F a) { return sub(set1(-0.0f), a); }
+
+}  // namespace krait::cpu::KRAIT_ISA

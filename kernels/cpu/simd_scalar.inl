@@ -1,0 +1,134 @@
+// The vector layer without vector instructions: included by simd.h inside its namespace.
+
+inline constexpr int kTokenBlock = 2;
+
+struct F {
+  float v[kLanes];
+};
+struct I {
+  int32_t v[kLanes];
+};
+
+template <class Op>
+KRAIT_INLINE F lanewise(Op op) {
+  F r;
+  for (int i = 0; i < kLanes; ++i) r.v[i] = op(i);
+  return r;
+}
+
+KRAIT_INLINE F set1(float x) {
+  return lanewise([=](int) { return x; });
+}
+KRAIT_INLINE F zero() { return set1(0.0f); }
+KRAIT_INLINE F load(const float* p) {
+  F r;
+  std::memcpy(r.v, p, sizeof r.v);
+  return r;
+}
+KRAIT_INLINE void store(float* p, F a) { std::memcpy(p, a.v, sizeof a.v); }
+KRAIT_INLINE F load_first(const float* p, int64_t n) {
+  F r = zero();
+  std::memcpy(r.v, p, static_cast<size_t>(n) * sizeof(float));
+  return r;
+}
+KRAIT_INLINE void store_first(float* p, F a, int64_t n) {
+  std::memcpy(p, a.v, static_cast<size_t>(n) * sizeof(float));
+}
+KRAIT_INLINE F add(F a, F b) {
+  return lanewise([&](int i) { return a.v[i] + b.v[i]; });
+}
+KRAIT_INLINE F sub(F a, F b) {
+  return lanewise([&](int i) { return a.v[i] - b.v[i]; });
+}
+KRAIT_INLINE F mul(F a, F b) {
+  return lanewise([&](int i) { return a.v[i] * b.v[i]; });
+}
+KRAIT_INLINE F div(F a, F b) {
+  return lanewise([&](int i) { return a.v[i] / b.v[i]; });
+}
+KRAIT_INLINE F fma(F a, F b, F c) {
+  return lanewise([&](int i) { return a.v[i] * b.v[i] + c.v[i]; });
+}
+KRAIT_INLINE F min(F a, F b) {
+  return lanewise([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
+}
+KRAIT_INLINE F max(F a, F b) {
+  return lanewise([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+}
+KRAIT_INLINE F round_nearest(F a) {
+  // Adding and taking away 1.5 * 2^23 leaves no fraction bits; |a| < 2^22 here.
+  return lanewise([&](int i) { return (a.v[i] + 12582912.0f) - 12582912.0f; });
+}
+KRAIT_INLINE F abs(F a) {
+  return lanewise([&](int i) { return __builtin_fabsf(a.v[i]); });
+}
+KRAIT_INLINE F select_greater(F x, F y, F a, F b) {
+  return lanewise([&](int i) { return x.v[i] > y.v[i] ? a.v[i] : b.v[i]; });
+}
+KRAIT_INLINE float power_of_two(int32_t n) {
+  const int32_t bits = (n + 127) << 23;
+  float r;
+  std::memcpy(&r, &bits, sizeof r);
+  return r;
+}
+KRAIT_INLINE F scale_by_power(F a, F n) {
+  return lanewise([&](int i) {
+    if (!(n.v[i] >= -252.0f && n.v[i] <= 254.0f)) return a.v[i];  // NaN passes through
+    const int32_t exponent = static_cast<int32_t>(n.v[i]);
+    const int32_t first = exponent >> 1;
+    return a.v[i] * power_of_two(first) * power_of_two(exponent - first);
+  });
+}
+
+KRAIT_INLINE float float_of_bits(uint32_t bits) {
+  float r;
+  std::memcpy(&r, &bits, sizeof r);
+  return r;
+}
+KRAIT_INLINE void load_bf16_pairs(const uint16_t* p, F& lo, F& hi) {
+  for (int i = 0; i < kLanes; ++i) {
+    lo.v[i] = float_of_bits(static_cast<uint32_t>(p[2 * i]) << 16);
+    hi.v[i] = float_of_bits(static_cast<uint32_t>(p[2 * i + 1]) << 16);
+  }
+}
+KRAIT_INLINE F load_f16(const uint16_t* p) {
+  return lanewise([&](int i) {
+    const uint32_t sign = static_cast<uint32_t>(p[i] & 0x8000u) << 16;
+    const uint32_t magnitude = static_cast<uint32_t>(p[i] & 0x7fffu) << 13;
+    if (magnitude >= 0x1fu << 23) return float_of_bits(sign | 0x7f800000u | magnitude);
+    // Rebias the exponent by a product, which also makes subnormal halves right.
+    return float_of_bits(sign | 0u) + float_of_bits(sign | magnitude) * 0x1p112f;
+  });
+}
+
+KRAIT_INLINE I set1(int32_t x) {
+  I r;
+  for (int i = 0; i < kLanes; ++i) r.v[i] = x;
+  return r;
+}
+KRAIT_INLINE I dot4(I acc, const uint8_t* w, I x) {
+  for (int i = 0; i < kLanes; ++i) {
+    int8_t bytes[4];
+    std::memcpy(bytes, &x.v[i], sizeof bytes);
+    for (int j = 0; j < 4; ++j) acc.v[i] += static_cast<int32_t>(w[4 * i + j]) * bytes[j];
+  }
+  return acc;
+}
+KRAIT_INLINE F to_float(I a) {
+  return lanewise([&](int i) { return static_cast<float>(a.v[i]); });
+}
+
+KRAIT_INLINE float sum(F a) {
+  for (int step = kLanes / 2; step > 0; step /= 2)
+    for (int i = 0; i < step; ++i) a.v[i] += a.v[i + step];
+  return a.v[0];
+}
+KRAIT_INLINE float max_lane(F a) {
+  float best = a.v[0];
+  for (int i = 1; i < kLanes; ++i) best = a.v[i] > best ? a.v[i] : best;
+  return best;
+}
+KRAIT_INLINE void store_int8(int8_t* p, F a) {
+  const F r = round_nearest(a);
+  for (int i = 0; i < kLanes; ++i) p[i] = static_cast<int8_t>(r.v[i]);
+}

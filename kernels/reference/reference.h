@@ -1,0 +1,38 @@
+// Slow, obvious versions of every kernel, in double precision: the oracle the others are tested
+// against. Never optimised. Matrices are dense and row-major; states are in reference order
+// (channel outermost), as in the papers.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace krait::reference {
+
+using Array = std::vector<double>;
+
+// y[t, r] = sum_k w[r, k] x[t, k] + bias[r]; bias may be empty.
+Array linear(const Array& w, const Array& bias, const Array& x, int64_t rows, int64_t cols,
+             int64_t tokens);
+
+// x * (mean(x^2) + eps)^-1/2 * weight, row by row.
+Array rms_norm(const Array& x, const Array& weight, double eps, int64_t cols);
+
+double softplus(double v);
+double silu(double v);
+
+// Causal depthwise convolution and SiLU. taps [channels, d_conv] (tap d_conv-1 is the current
+// token), bias [channels] or empty, state [channels, d_conv-1] oldest first (updated), x [T,
+// channels].
+Array causal_conv(const Array& taps, const Array& bias, Array& state, const Array& x,
+                  int64_t channels, int64_t d_conv);
+
+// Mamba-1 selective scan with softplus, D and gate. a = -exp(A_log) [d_inner, d_state], d and
+// dt_bias [d_inner], state [d_inner, d_state] (updated); x, dt (before bias and softplus), z
+// [T, d_inner]; b, c [T, d_state].
+struct ScanInput {
+  Array a, d, dt_bias, x, dt, b, c, z;
+  int64_t d_inner = 0, d_state = 0;
+};
+Array selective_scan(const ScanInput& in, Array& state);
+
+}  // namespace krait::reference

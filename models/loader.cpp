@@ -1,0 +1,34 @@
+#include "krait/error.h"
+#include "models/mixer.h"
+
+namespace krait {
+
+std::unique_ptr<Matrix> Loader::matrix(std::string_view name, const Shape& shape) {
+  const Tensor& tensor = weights.require(name, shape);
+  const std::string stored = weights.stored_name(name);
+  const DType own = is_weight_type(tensor.dtype) ? tensor.dtype : DType::f32;
+  std::unique_ptr<Matrix> m = backend_.matrix(tensor, dtype_.value_or(own), stored);
+  weights.checkpoint().release(tensor);
+  parameters += tensor.elements();
+  matrix_bytes += m->bytes;
+  bytes_of[static_cast<size_t>(m->dtype)] += m->bytes;
+  return m;
+}
+
+std::vector<float> Loader::values(std::string_view name, const Shape& shape) {
+  const Tensor& tensor = weights.require(name, shape);
+  std::vector<float> values(tensor.elements());
+  copy_to_f32(tensor, 0, tensor.elements(), values.data(), weights.stored_name(name));
+  parameters += tensor.elements();
+  return values;
+}
+
+std::unique_ptr<Vector> Loader::vector(std::string_view name, const Shape& shape) {
+  return backend_.vector(values(name, shape));
+}
+
+std::unique_ptr<Vector> Loader::optional_vector(std::string_view name, const Shape& shape) {
+  return weights.find(name) ? vector(name, shape) : nullptr;
+}
+
+}  // namespace krait

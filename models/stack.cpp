@@ -1,0 +1,135 @@
+// The residual stack around the mixers: r = embedding(ids); r += mixer_i(norm_i(r)) for every
+// layer; logits = head(norm_f(r)). (`MixerModel` in mamba_ssm/models/mixer_seq_simple.py.)
+#include <algorithm>
+
+#include "krait/error.h"
+#include "krait/model.h"
+#include "models/mamba1.h"
+#include "models/mixer.h"
+
+namespace krait {
+namespace {
+
+struct Block {
+  std::unique_ptr<Vector> norm;
+  std::unique_ptr<Mixer> mixer;
+};
+
+struct StackWorkspace final : Workspace {
+  StackWorkspace(Backend& backend, const ModelConfig& config, int64_t scratch_cols, int64_t tokens,
+                 int64_t logit_rows)
+      : max_tokens(tokens),
+        max_logit_rows(logit_rows),
+        residual(backend.buffer(tokens * config.d_model)),
+        normed(backend.buffer(tokens * config.d_model)),
+        scratch(backend.buffer(tokens * scratch_cols)),
+        logits(backend.buffer(logit_rows * config.embedding_rows)) {}
+
+  int64_t max_tokens, max_logit_rows;
+  std::unique_ptr<Buffer> residual, normed, scratch, logits;
+};
+
+class StackModel final : public Model {
+ public:
+  StackModel(Backend& backend, const Checkpoint& checkpoint, ModelConfig config,
+             std::optional<DType> dtype);
+
+  const ModelConfig& config() const noexcept override { return config_; }
+  const StateLayout& state_layout() const noexcept override { return layout_; }
+  int64_t weight_bytes_per_token() const noexcept override { return bytes_per_token_; }
+  int64_t parameter_count() const noexcept override { return parameters_; }
+  DType weight_dtype() const noexcept override { return weight_dtype_; }
+
+  std::unique_ptr<Workspace> workspace(int32_t max_tokens, int32_t max_logit_rows) const override {
+    return std::make_unique<StackWorkspace>(backend_, config_, scratch_cols_, max_tokens,
+                                            max_logit_rows);
+  }
+
+  Rows forward(const Step& step, StateView states, Workspace& workspace) const override;
+
+ private:
+  Rows head(std::span<const int32_t> logit_rows, Rows residual, Rows normed,
+            StackWorkspace& w) const;
+
+  Backend& backend_;
+  ModelConfig config_;
+  StateLayout layout_;
+  std::unique_ptr<Matrix> embedding_, lm_head_;  // lm_head_ is null when tied
+  std::vector<Block> blocks_;
+  std::unique_ptr<Vector> norm_f_;
+  int64_t scratch_cols_ = 0;
+  int64_t bytes_per_token_ = 0;
+  int64_t parameters_ = 0;
+  DType weight_dtype_ = DType::f32;
+};
+
+StackModel::StackModel(Backend& backend, const Checkpoint& checkpoint, ModelConfig config,
+                       std::optional<DType> dtype)
+    : backend_(backend), config_(std::move(config)) {
+  Loader loader(backend, checkpoint, dtype, layout_);
+  const int64_t d_model = config_.d_model;
+  // Largest first: file pages and packed weights of one tensor are in memory together.
+  embedding_ = loader.matrix("embedding.weight", {config_.embedding_rows, d_model});
+  if (!config_.tied_head)
+    lm_head_ = loader.matrix("lm_head.weight", {config_.embedding_rows, d_model});
+  for (size_t i = 0; i < config_.layers.size(); ++i) {
+    const int64_t layer = static_cast<int64_t>(i);
+    Block block;
+    block.norm = loader.vector(layer_name(layer, "norm.weight"), {d_model});
+    block.mixer = std::visit(
+        [&](const Mamba1Config& c) { return load_mamba1(loader, c, layer, d_model); },
+        config_.layers[i]);
+    scratch_cols_ = std::max(scratch_cols_, block.mixer->scratch_cols());
+    blocks_.push_back(std::move(block));
+  }
+  norm_f_ = loader.vector("norm_f.weight", {d_model});
+  parameters_ = loader.parameters;
+  bytes_per_token_ = loader.matrix_bytes - (lm_head_ ? embedding_->bytes : 0);
+  const auto& bytes_of = loader.bytes_of;
+  weight_dtype_ = static_cast<DType>(std::max_element(bytes_of.begin(), bytes_of.end()) -
+                                     bytes_of.begin());
+}
+
+Rows StackModel::forward(const Step& step, StateView states, Workspace& workspace) const {
+  auto& w = static_cast<StackWorkspace&>(workspace);
+  const int64_t tokens = static_cast<int64_t>(step.ids.size());
+  KRAIT_CHECK(tokens > 0 && tokens <= w.max_tokens);
+  const Rows residual{w.residual->data, tokens, config_.d_model, config_.d_model};
+  const Rows normed{w.normed->data, tokens, config_.d_model, config_.d_model};
+
+  backend_.embed(*embedding_, step.ids, residual);
+  for (const Block& block : blocks_) {
+    backend_.rms_norm(residual, *block.norm, config_.norm_eps, normed);
+    block.mixer->forward(backend_, step.segments, states, normed, residual,
+                         Scratch(w.scratch->data, tokens));
+  }
+  return head(step.logit_rows, residual, normed, w);
+}
+
+// Only the rows asked for pass the head, gathered into consecutive rows of `normed`.
+Rows StackModel::head(std::span<const int32_t> logit_rows, Rows residual, Rows normed,
+                      StackWorkspace& w) const {
+  const int64_t count = static_cast<int64_t>(logit_rows.size());
+  KRAIT_CHECK(count <= w.max_logit_rows);
+  const Rows logits{w.logits->data, count, config_.embedding_rows, config_.embedding_rows};
+  if (count == 0) return logits;
+  for (int64_t i = 0; i < count;) {
+    int64_t run = 1;
+    while (i + run < count && logit_rows[i + run] == logit_rows[i] + run) ++run;
+    backend_.rms_norm(residual.slice(logit_rows[i], run), *norm_f_, config_.norm_eps,
+                      normed.slice(i, run));
+    i += run;
+  }
+  const Matrix& head_weights = lm_head_ ? *lm_head_ : *embedding_;
+  backend_.linear(head_weights, nullptr, normed.slice(0, count), logits, false);
+  return logits;
+}
+
+}  // namespace
+
+std::unique_ptr<Model> load_model(Backend& backend, const Checkpoint& checkpoint,
+                                  const ModelConfig& config, std::optional<DType> dtype) {
+  return std::make_unique<StackModel>(backend, checkpoint, config, dtype);
+}
+
+}  // namespace krait

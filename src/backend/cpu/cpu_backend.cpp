@@ -1,0 +1,262 @@
+#include "src/backend/cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <cstring>
+#include <exception>
+#include <mutex>
+
+#include "krait/error.h"
+#include "src/backend/cpu/cpu_info.h"
+#include "src/backend/cpu/isa.h"
+#include "src/backend/cpu/memory.h"
+#include "src/backend/cpu/packing.h"
+#include "src/backend/cpu/thread_pool.h"
+
+namespace krait {
+namespace {
+
+constexpr int64_t kLanes = 16;
+
+// Work below this many multiply-adds is done faster than a second thread is woken.
+constexpr int64_t kSerialWork = 16 << 10;
+
+struct CpuMatrix final : Matrix {
+  cpu::Packing packing = cpu::Packing::f32;
+  Memory panels;
+  int64_t panel_count() const noexcept { return cpu::ceil_div(rows, cpu::kPanelRows); }
+};
+
+// Followed by zeros, so that kernels may read whole vectors beyond the end.
+struct CpuVector final : Vector {
+  explicit CpuVector(std::span<const float> values)
+      : memory(static_cast<int64_t>(values.size_bytes()) +
+               cpu::kPanelRows * static_cast<int64_t>(sizeof(float))) {
+    size = static_cast<int64_t>(values.size());
+    if (size > 0) std::memcpy(memory.data(), values.data(), values.size_bytes());
+  }
+  const float* data() const noexcept { return reinterpret_cast<const float*>(memory.data()); }
+  Memory memory;
+};
+
+struct CpuBuffer final : Buffer {
+  explicit CpuBuffer(int64_t floats) : memory(floats * static_cast<int64_t>(sizeof(float))) {
+    data = reinterpret_cast<float*>(memory.data());
+    size = floats;
+  }
+  Memory memory;
+};
+
+const CpuMatrix& get(const Matrix& m) noexcept { return static_cast<const CpuMatrix&>(m); }
+const float* get(const Vector* v) noexcept {
+  return v ? static_cast<const CpuVector*>(v)->data() : nullptr;
+}
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(const cpu::Kernels& kernels, int32_t threads) : kernels_(kernels), pool_(threads) {}
+
+  DeviceInfo info() const override {
+    return {"cpu", cpu_name(), kernels_.isa, pool_.size()};
+  }
+
+  std::unique_ptr<Matrix> matrix(const Tensor& tensor, DType type,
+                                 const std::string& name) override {
+    KRAIT_CHECK(tensor.shape.size() == 2 && tensor.shape[0] > 0 && tensor.shape[1] > 0);
+    auto m = std::make_unique<CpuMatrix>();
+    m->rows = tensor.shape[0];
+    m->cols = tensor.shape[1];
+    m->dtype = type;
+    m->packing = packing_of(type);
+    m->bytes = m->panel_count() * cpu::panel_bytes(m->packing, m->cols);
+    m->panels = Memory(m->bytes);
+    const std::lock_guard lock(loading_);
+    std::vector<std::exception_ptr> errors(pool_.size());
+    pool_.run([&](int thread) {
+      const int64_t count = m->panel_count();
+      try {
+        pack_panels(tensor, m->packing, count * thread / pool_.size(),
+                    count * (thread + 1) / pool_.size(), m->panels.data(), name);
+      } catch (...) {
+        errors[thread] = std::current_exception();
+      }
+    });
+    for (const std::exception_ptr& error : errors)
+      if (error) std::rethrow_exception(error);
+    return m;
+  }
+
+  std::unique_ptr<Vector> vector(std::span<const float> values) override {
+    return std::make_unique<CpuVector>(values);
+  }
+  std::unique_ptr<Buffer> buffer(int64_t floats) override {
+    return std::make_unique<CpuBuffer>(floats);
+  }
+  void read(const float* device, std::span<float> host) override {
+    if (!host.empty()) std::memcpy(host.data(), device, host.size_bytes());
+  }
+  void write(std::span<const float> host, float* device) override {
+    if (!host.empty()) std::memcpy(device, host.data(), host.size_bytes());
+  }
+  void zero(float* device, int64_t floats) override { std::fill_n(device, floats, 0.0f); }
+  void copy(const float* from, float* to, int64_t floats) override {
+    if (floats > 0) std::memmove(to, from, static_cast<size_t>(floats) * sizeof(float));
+  }
+  void synchronize() override {}
+
+  void embed(const Matrix& table, std::span<const int32_t> ids, Rows out) override {
+    const CpuMatrix& m = get(table);
+    KRAIT_CHECK(out.cols == m.cols && out.rows == static_cast<int64_t>(ids.size()));
+    for (int64_t t = 0; t < out.rows; ++t) {
+      KRAIT_CHECK(ids[t] >= 0 && ids[t] < m.rows);
+      unpack_row(m.panels.data(), m.packing, m.cols, ids[t], out.data + t * out.stride);
+    }
+  }
+
+  void rms_norm(Rows x, const Vector& weight, float eps, Rows out) override {
+    KRAIT_CHECK(x.rows == out.rows && x.cols == out.cols && weight.size == x.cols);
+    split_if(x.rows * x.cols > kSerialWork, x.rows, [&](int64_t first, int64_t last) {
+      for (int64_t t = first; t < last; ++t)
+        kernels_.rms_norm(x.data + t * x.stride, get(&weight), eps, x.cols,
+                          out.data + t * out.stride);
+    });
+  }
+
+  void linear(const Matrix& w, const Vector* bias, Rows x, Rows out, bool accumulate) override {
+    const CpuMatrix& m = get(w);
+    KRAIT_CHECK(x.cols == m.cols && out.cols == m.rows && x.rows == out.rows);
+    KRAIT_CHECK(!bias || bias->size == m.rows);
+    cpu::Product product;
+    product.packing = m.packing;
+    product.panels = m.panels.data();
+    product.rows = m.rows;
+    product.cols = m.cols;
+    product.x = x.data;
+    product.x_stride = x.stride;
+    product.tokens = x.rows;
+    product.bias = get(bias);
+    product.out = out.data;
+    product.out_stride = out.stride;
+    product.accumulate = accumulate;
+    if (m.packing == cpu::Packing::q8_0) product.quant = quantize(x);
+    split_if(m.rows * m.cols * x.rows > kSerialWork, m.panel_count(),
+             [&](int64_t first, int64_t last) {
+               cpu::Product part = product;
+               part.first_panel = first;
+               part.last_panel = last;
+               kernels_.product(part);
+             });
+  }
+
+  void causal_conv(const ConvWeights& w, std::span<const Segment> segments, StateView state, Rows x,
+                   Rows out) override {
+    KRAIT_CHECK(w.d_conv >= 1 && w.d_conv <= cpu::kMaxConv && x.cols == out.cols);
+    KRAIT_CHECK(w.taps->size == w.d_conv * x.cols);
+    cpu::Conv conv;
+    conv.taps = get(w.taps);
+    conv.bias = get(w.bias);
+    conv.d_conv = w.d_conv;
+    conv.channels = x.cols;
+    conv.x_stride = x.stride;
+    conv.out_stride = out.stride;
+    split_channels(x, w.d_conv, [&](int64_t first, int64_t last) {
+      cpu::Conv part = conv;
+      part.first = first;
+      part.last = last;
+      for (const Segment& segment : segments) {
+        part.state = state.data + segment.slot * state.slot_stride;
+        part.x = x.data + segment.begin * x.stride;
+        part.out = out.data + segment.begin * out.stride;
+        part.tokens = segment.length;
+        kernels_.causal_conv(part);
+      }
+    });
+  }
+
+  void selective_scan(const ScanWeights& w, std::span<const Segment> segments, StateView state,
+                      Rows x, Rows dt, Rows b, Rows c, Rows z, Rows out) override {
+    KRAIT_CHECK(b.cols == w.d_state && c.cols == w.d_state && w.a->size == w.d_state * x.cols);
+    KRAIT_CHECK(dt.cols == x.cols && z.cols == x.cols && out.cols == x.cols);
+    cpu::Scan scan;
+    scan.a = get(w.a);
+    scan.d = get(w.d);
+    scan.dt_bias = get(w.dt_bias);
+    scan.d_state = w.d_state;
+    scan.d_inner = x.cols;
+    scan.x_stride = x.stride;
+    scan.dt_stride = dt.stride;
+    scan.b_stride = b.stride;
+    scan.c_stride = c.stride;
+    scan.z_stride = z.stride;
+    scan.out_stride = out.stride;
+    split_channels(x, 8 * w.d_state, [&](int64_t first, int64_t last) {
+      cpu::Scan part = scan;
+      part.first = first;
+      part.last = last;
+      for (const Segment& segment : segments) {
+        const int64_t row = segment.begin;
+        part.state = state.data + segment.slot * state.slot_stride;
+        part.x = x.data + row * x.stride;
+        part.dt = dt.data + row * dt.stride;
+        part.b = b.data + row * b.stride;
+        part.c = c.data + row * c.stride;
+        part.z = z.data + row * z.stride;
+        part.out = out.data + row * out.stride;
+        part.tokens = segment.length;
+        kernels_.selective_scan(part);
+      }
+    });
+  }
+
+ private:
+  template <class Work>
+  void split_if(bool parallel, int64_t count, Work&& work) {
+    if (parallel)
+      pool_.split(count, work);
+    else
+      work(int64_t{0}, count);
+  }
+
+  // Channels of x in groups of 16 lanes; `cost` is the work per token and channel.
+  template <class Work>
+  void split_channels(Rows x, int64_t cost, Work&& work) {
+    split_if(x.rows * x.cols * cost > kSerialWork, cpu::ceil_div(x.cols, kLanes),
+             [&](int64_t first, int64_t last) {
+               work(first * kLanes, std::min(last * kLanes, x.cols));
+             });
+  }
+
+  // Quantises x into this backend's scratch memory, which grows to the largest product and stays.
+  cpu::QuantRows quantize(Rows x) {
+    cpu::QuantRows rows;
+    rows.blocks = cpu::ceil_div(x.cols, cpu::kQuantBlock);
+    const int64_t scales = x.rows * rows.blocks;
+    const int64_t bytes = scales * (cpu::kQuantBlock + 8);
+    if (scratch_.bytes() < bytes) scratch_ = Memory(std::max(bytes, scratch_.bytes() * 2));
+    rows.q = reinterpret_cast<int8_t*>(scratch_.data());
+    rows.scale = reinterpret_cast<float*>(scratch_.data() + scales * cpu::kQuantBlock);
+    rows.sum128 = reinterpret_cast<int32_t*>(rows.scale + scales);
+    split_if(x.rows > 1 && x.rows * x.cols > kSerialWork, x.rows, [&](int64_t first, int64_t last) {
+      for (int64_t t = first; t < last; ++t)
+        kernels_.quantize_row(x.data + t * x.stride, x.cols, t, rows);
+    });
+    return rows;
+  }
+
+  const cpu::Kernels& kernels_;
+  ThreadPool pool_;
+  std::mutex loading_;
+  Memory scratch_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cpu_backend(const std::string& isa, int32_t threads) {
+  const int32_t available = usable_cores();
+  if (threads < 0 || threads > kMaxThreads)
+    throw InputError("--threads " + std::to_string(threads) + ": expected 1 to " +
+                     std::to_string(kMaxThreads) + ", or 0 for the " + std::to_string(available) +
+                     " cores of this machine");
+  return std::make_unique<CpuBackend>(select_kernels(isa), threads == 0 ? available : threads);
+}
+
+}  // namespace krait

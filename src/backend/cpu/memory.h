@@ -1,0 +1,27 @@
+// Large aligned allocations for weights, activations and states.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace krait {
+
+// Zeroed memory straight from the system, 64-byte aligned, in huge pages where the system offers
+// them; untouched pages cost nothing. Move-only.
+class Memory {
+ public:
+  Memory() = default;
+  explicit Memory(int64_t bytes);  // throws Failure when the system has no more
+  ~Memory();
+  Memory(Memory&& other) noexcept;
+  Memory& operator=(Memory&& other) noexcept;
+
+  std::byte* data() const noexcept { return data_; }
+  int64_t bytes() const noexcept { return bytes_; }
+
+ private:
+  std::byte* data_ = nullptr;
+  int64_t bytes_ = 0;
+};
+
+}  // namespace krait

@@ -1,0 +1,169 @@
+#include "krait/engine.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "krait/error.h"
+#include "src/engine/clock.h"
+
+namespace krait {
+namespace {
+
+constexpr int32_t kDefaultChunk = 64;
+constexpr int32_t kMaxChunk = 8192;
+
+class EngineImpl;
+
+class SessionImpl final : public Session {
+ public:
+  explicit SessionImpl(EngineImpl& engine);
+
+  int64_t feed(std::span<const int32_t> ids,
+               const std::function<void(int64_t, std::span<const float>)>& every,
+               const std::atomic<bool>* stop) override;
+  std::span<const float> logits() const noexcept override {
+    return has_logits_ ? logits_ : std::span<const float>{};
+  }
+  int64_t position() const noexcept override { return position_; }
+  void reset() override;
+
+ private:
+  void feed_block(std::span<const int32_t> ids, int64_t first, bool last,
+                  const std::function<void(int64_t, std::span<const float>)>& every);
+
+  EngineImpl& engine_;
+  std::unique_ptr<Buffer> state_;
+  std::vector<float> logits_;  // after the last token
+  std::vector<int32_t> rows_;  // scratch: which rows of a block want logits
+  int64_t position_ = 0;
+  bool has_logits_ = false;
+};
+
+class EngineImpl final : public Engine {
+ public:
+  explicit EngineImpl(const OpenOptions& options) {
+    const Stopwatch watch;
+    chunk_ = options.chunk == 0 ? kDefaultChunk : options.chunk;
+    if (chunk_ < 1 || chunk_ > kMaxChunk)
+      throw InputError("--chunk " + std::to_string(options.chunk) + ": expected 1 to " +
+                       std::to_string(kMaxChunk));
+    backend_ = make_backend(options.backend);  // a wrong flag is cheaper to find than a file
+    files_ = open_model_files(options);
+    model_ = load_model(*backend_, *files_.checkpoint, files_.config, options.dtype);
+    files_.checkpoint.reset();  // everything needed is packed: the files may go
+    load_ms_ = watch.ms();
+  }
+
+  const Model& model() const noexcept override { return *model_; }
+  const Tokenizer* tokenizer() const noexcept override { return files_.tokenizer.get(); }
+  const SpecialIds& special() const noexcept override { return files_.special; }
+  const std::string& name() const noexcept override { return files_.name; }
+  Backend& backend() noexcept override { return *backend_; }
+  double load_ms() const noexcept override { return load_ms_; }
+  int32_t chunk() const noexcept { return chunk_; }
+
+  int32_t sampled_vocab() const noexcept override {
+    const int64_t rows = files_.config.vocab_size;
+    return static_cast<int32_t>(
+        files_.tokenizer ? std::min<int64_t>(rows, files_.tokenizer->vocab_size()) : rows);
+  }
+
+  std::vector<int32_t> encode_prompt(std::string_view text) const override {
+    if (!files_.tokenizer)
+      throw InputError(files_.name +
+                       ": the model has no tokenizer.json; give one with --tokenizer, or ids");
+    std::vector<int32_t> ids = files_.tokenizer->encode(text);
+    if (!ids.empty()) return ids;
+    if (files_.special.bos >= 0) return {files_.special.bos};
+    if (!files_.special.eos.empty()) return {files_.special.eos.front()};
+    throw InputError("the prompt is empty, and " + files_.name +
+                     " names no token to start a text with; give a prompt");
+  }
+
+  std::unique_ptr<Session> session() override { return std::make_unique<SessionImpl>(*this); }
+
+  // Workspaces are made at first use: one with logits for the last row only, one for all rows.
+  Workspace& workspace(bool all_logits) {
+    auto& slot = all_logits ? all_logits_ : last_logits_;
+    if (!slot) slot = model_->workspace(chunk_, all_logits ? chunk_ : 1);
+    return *slot;
+  }
+
+ private:
+  std::unique_ptr<Backend> backend_;  // first: everything below lives in its memory
+  ModelFiles files_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<Workspace> last_logits_, all_logits_;
+  int32_t chunk_ = kDefaultChunk;
+  double load_ms_ = 0;
+};
+
+SessionImpl::SessionImpl(EngineImpl& engine)
+    : engine_(engine),
+      state_(engine.backend().buffer(engine.model().state_layout().floats_per_slot())),
+      logits_(engine.model().config().embedding_rows) {
+  rows_.reserve(engine.chunk());
+}
+
+void SessionImpl::reset() {
+  engine_.backend().zero(state_->data, state_->size);
+  position_ = 0;
+  has_logits_ = false;
+}
+
+int64_t SessionImpl::feed(std::span<const int32_t> ids,
+                          const std::function<void(int64_t, std::span<const float>)>& every,
+                          const std::atomic<bool>* stop) {
+  const int64_t rows = engine_.model().config().embedding_rows;
+  const int64_t count = static_cast<int64_t>(ids.size());
+  for (int64_t i = 0; i < count; ++i)
+    if (ids[i] < 0 || ids[i] >= rows)
+      throw InputError("token id " + std::to_string(ids[i]) + " at position " + std::to_string(i) +
+                       ": expected 0 to " + std::to_string(rows - 1));
+  int64_t fed = 0;
+  while (fed < count && !(stop && stop->load(std::memory_order_relaxed))) {
+    const int64_t block = std::min<int64_t>(engine_.chunk(), count - fed);
+    feed_block(ids.subspan(fed, block), fed, fed + block == count, every);
+    fed += block;
+  }
+  return fed;
+}
+
+// Feeds one block; `first` is the index of its first token for `every`. Only the last block of a feed
+// passes the head, unless `every` wants all logits.
+void SessionImpl::feed_block(std::span<const int32_t> ids, int64_t first, bool last,
+                             const std::function<void(int64_t, std::span<const float>)>& every) {
+  const int32_t length = static_cast<int32_t>(ids.size());
+  rows_.clear();
+  if (every) {
+    for (int32_t row = 0; row < length; ++row) rows_.push_back(row);
+  } else if (last) {
+    rows_.push_back(length - 1);
+  }
+  const Segment segment{0, 0, length};
+  const Step step{ids, {&segment, 1}, rows_};
+  const Rows logits = engine_.model().forward(step, {state_->data, state_->size},
+                                              engine_.workspace(static_cast<bool>(every)));
+  position_ += length;
+  has_logits_ = !rows_.empty();
+  for (int64_t row = 0; row < logits.rows; ++row) {
+    engine_.backend().read(logits.data + row * logits.stride, logits_);
+    if (every) every(first + row, logits_);
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Engine> Engine::open(const OpenOptions& options) {
+  return std::make_unique<EngineImpl>(options);
+}
+
+int64_t peak_rss_bytes() noexcept {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss * 1024;
+}
+
+}  // namespace krait
