@@ -29,9 +29,11 @@ KRAIT_INLINE F exp2(F t) {
 // e^x, at most 2 units in the last place off; 0 below -104, infinity above 88.73.
 KRAIT_INLINE F exp(F x) {
   x = min(set1(90.0f), max(set1(-105.0f), x));
-  const F log2e = set1(0x1.715476p+0f), log2e_low = set1(0x1.4ae0c0p-26f);
+  const F log2e = set1(0x1.715476p+0f);
   const F n = round_nearest(mul(x, log2e));
-  const F r = fma(x, log2e_low, fma(x, log2e, neg(n)));
+  // x - n ln 2 in two steps; the high part has 15 bits, so that its product is exact.
+  const F high = fma(n, set1(-0x1.62e4p-1f), x);
+  const F r = mul(fma(n, set1(-0x1.7f7d1cp-20f), high), log2e);
   return scale_by_power(exp2_fraction(r), n);
 }
 

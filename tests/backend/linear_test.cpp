@@ -1,0 +1,164 @@
+// Products against the double-precision reference: every instruction set, weight type, odd size and
+// misalignment; and bit-identical results however tokens are grouped and threads are counted.
+#include <cstring>
+
+#include <gtest/gtest.h>
+
+#include "kernels/reference/reference.h"
+#include "tests/backend/support.h"
+#include "tests/kernels/support.h"
+
+namespace krait {
+namespace {
+
+using test::doubles, test::Random, test::StoredTensor, test::TestRows;
+
+struct Size {
+  int64_t rows, cols, tokens;
+};
+
+// The weights that a matrix of that type stands for, in double precision.
+std::vector<double> stored_values(const std::vector<float>& w, int64_t cols, DType type) {
+  std::vector<double> out;
+  const int64_t rows = static_cast<int64_t>(w.size()) / cols;
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t k = 0; k < cols; ++k) {
+      const float value = w[r * cols + k];
+      if (type == DType::q8_0) {
+        const int64_t first = k / 32 * 32, last = std::min(first + 32, cols);
+        float largest = 0;
+        for (int64_t i = first; i < last; ++i) largest = std::max(largest, std::fabs(w[r * cols + i]));
+        const float d = largest / 127.0f;
+        out.push_back(static_cast<double>(f32_from_f16(f16_from_f32(d))) *
+                      std::round(value * (d != 0 ? 1.0f / d : 0.0f)));
+      } else if (type == DType::f16) {
+        out.push_back(f32_from_f16(f16_from_f32(value)));
+      } else if (type == DType::bf16) {
+        out.push_back(f32_from_bf16(bf16_from_f32(value)));
+      } else {
+        out.push_back(value);
+      }
+    }
+  return out;
+}
+
+class LinearTest : public testing::TestWithParam<std::tuple<std::string, DType>> {
+ protected:
+  std::string isa() const { return std::get<0>(GetParam()); }
+  DType type() const { return std::get<1>(GetParam()); }
+};
+
+TEST_P(LinearTest, MatchesTheReferenceForOddSizesTailsAndMisalignments) {
+  // q8_0 rounds activations to 8 bits in blocks; the others only sum in float32.
+  const double tolerance = type() == DType::q8_0 ? 1.2e-2 : 3e-6;
+  const Size sizes[] = {{1, 1, 1},   {5, 3, 2},    {31, 33, 3},  {32, 32, 1},  {33, 31, 5},
+                        {64, 48, 4}, {80, 100, 7}, {96, 17, 13}, {130, 65, 1}, {257, 129, 16},
+                        {200, 77, 29}};
+  uint64_t seed = 1;
+  for (const Size& s : sizes) {
+    SCOPED_TRACE(testing::Message() << s.rows << "x" << s.cols << " tokens " << s.tokens);
+    Random random(seed++);
+    const std::vector<float> w = random.values(s.rows * s.cols), x = random.values(s.tokens * s.cols),
+                             bias = random.values(s.rows), old = random.values(s.tokens * s.rows);
+    const auto backend = test::cpu_backend(isa(), 2);
+    const StoredTensor stored(w, {s.rows, s.cols}, DType::f32, seed % 4);
+    const auto matrix = backend->matrix(stored.tensor(), type(), "w");
+    const auto bias_vector = backend->vector(bias);
+    const std::vector<double> exact_w = stored_values(w, s.cols, type());
+
+    TestRows in(x, s.tokens, s.cols, seed % 5, seed % 3), out(old, s.tokens, s.rows, 3, 1);
+    backend->linear(*matrix, nullptr, in.view, out.view, false);
+    const auto exact =
+        reference::linear(exact_w, {}, doubles(x), s.rows, s.cols, s.tokens);
+    EXPECT_LE(test::relative_error(out.values(), exact), tolerance);
+    EXPECT_TRUE(out.gaps_untouched());
+
+    TestRows sum(old, s.tokens, s.rows);
+    backend->linear(*matrix, bias_vector.get(), in.view, sum.view, true);
+    auto exact_sum =
+        reference::linear(exact_w, doubles(bias), doubles(x), s.rows, s.cols, s.tokens);
+    for (size_t i = 0; i < exact_sum.size(); ++i) exact_sum[i] += old[i];
+    EXPECT_LE(test::relative_error(sum.values(), exact_sum), tolerance);
+  }
+}
+
+TEST_P(LinearTest, BitsDoNotDependOnGroupingOrThreads) {
+  constexpr int64_t kRows = 150, kCols = 70, kTokens = 41;
+  Random random(9);
+  const std::vector<float> w = random.values(kRows * kCols), x = random.values(kTokens * kCols);
+  const StoredTensor stored(w, {kRows, kCols}, DType::f32);
+  std::vector<float> first;
+  for (const int threads : {1, 2, 3})
+    for (const int64_t group : {1, 2, 3, 5, 12, 13, 41}) {
+      const auto backend = test::cpu_backend(isa(), threads);
+      const auto matrix = backend->matrix(stored.tensor(), type(), "w");
+      TestRows in(x, kTokens, kCols), out({}, kTokens, kRows);
+      for (int64_t t = 0; t < kTokens; t += group) {
+        const int64_t n = std::min(group, kTokens - t);
+        backend->linear(*matrix, nullptr, in.view.slice(t, n), out.view.slice(t, n), false);
+      }
+      if (first.empty()) first = out.values();
+      EXPECT_EQ(std::memcmp(first.data(), out.values().data(), first.size() * 4), 0)
+          << threads << " threads, groups of " << group;
+    }
+}
+
+TEST_P(LinearTest, EmbedGivesTheStoredRow) {
+  constexpr int64_t kRows = 70, kCols = 45;
+  Random random(3);
+  const std::vector<float> w = random.values(kRows * kCols);
+  const auto backend = test::cpu_backend(isa(), 1);
+  const StoredTensor stored(w, {kRows, kCols}, DType::f32);
+  const auto matrix = backend->matrix(stored.tensor(), type(), "w");
+  const std::vector<double> exact = stored_values(w, kCols, type());
+  const std::vector<int32_t> ids = {0, 31, 32, 15, 16, 69, 47};
+  TestRows out({}, static_cast<int64_t>(ids.size()), kCols);
+  backend->embed(*matrix, ids, out.view);
+  for (size_t t = 0; t < ids.size(); ++t)
+    for (int64_t k = 0; k < kCols; ++k)
+      EXPECT_FLOAT_EQ(out.values()[t * kCols + k], static_cast<float>(exact[ids[t] * kCols + k]));
+}
+
+TEST_P(LinearTest, NonFiniteActivationsShowInTheResult) {
+  Random random(4);
+  const auto backend = test::cpu_backend(isa(), 1);
+  const StoredTensor stored(random.values(64 * 40, 0.5f, 1.0f), {64, 40}, DType::f32);
+  const auto matrix = backend->matrix(stored.tensor(), type(), "w");
+  for (const float bad : {NAN, INFINITY}) {
+    std::vector<float> x = random.values(40);
+    x[37] = bad;
+    TestRows in(x, 1, 40), out({}, 1, 64);
+    backend->linear(*matrix, nullptr, in.view, out.view, false);
+    for (const float y : out.values()) EXPECT_FALSE(std::isfinite(y));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(IsaAndType, LinearTest,
+                         testing::Combine(testing::ValuesIn(available_isas()),
+                                          testing::Values(DType::f32, DType::f16, DType::bf16,
+                                                          DType::q8_0)),
+                         [](const auto& suite) {
+                           return std::get<0>(suite.param) + "_" +
+                                  std::string(dtype_name(std::get<1>(suite.param)));
+                         });
+
+TEST(LinearIsaTest, FusedInstructionSetsAgreeToTheBit) {
+  if (available_isas().size() < 3) GTEST_SKIP() << "needs AVX-512 and AVX2";
+  Random random(12);
+  const std::vector<float> w = random.values(100 * 90), x = random.values(17 * 90);
+  const StoredTensor stored(w, {100, 90}, DType::f32);
+  for (const DType type : {DType::f32, DType::f16, DType::bf16, DType::q8_0}) {
+    std::vector<float> results[2];
+    for (int i = 0; i < 2; ++i) {
+      const auto backend = test::cpu_backend(i ? "avx512" : "avx2", 1);
+      const auto matrix = backend->matrix(stored.tensor(), type, "w");
+      TestRows in(x, 17, 90), out({}, 17, 100);
+      backend->linear(*matrix, nullptr, in.view, out.view, false);
+      results[i] = out.values();
+    }
+    EXPECT_EQ(results[0], results[1]) << dtype_name(type);
+  }
+}
+
+}  // namespace
+}  // namespace krait

@@ -1,0 +1,75 @@
+// A CPU backend under test, and tensors and rows to feed it.
+#pragma once
+
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "krait/backend.h"
+#include "src/backend/cpu/isa.h"
+
+namespace krait::test {
+
+// Bytes of values in a storage type, at any misalignment, with the tensor that views them.
+class StoredTensor {
+ public:
+  StoredTensor(const std::vector<float>& values, Shape shape, DType type, size_t misalignment = 0)
+      : bytes_(values.size() * static_cast<size_t>(dtype_info(type).block_bytes) + misalignment) {
+    std::byte* out = bytes_.data() + misalignment;
+    for (const float value : values) {
+      if (type == DType::f32) {
+        std::memcpy(out, &value, 4);
+      } else {
+        const uint16_t half = type == DType::f16 ? f16_from_f32(value) : bf16_from_f32(value);
+        std::memcpy(out, &half, 2);
+      }
+      out += dtype_info(type).block_bytes;
+    }
+    tensor_ = {type, std::move(shape), std::span(bytes_).subspan(misalignment)};
+  }
+  const Tensor& tensor() const { return tensor_; }
+
+ private:
+  std::vector<std::byte> bytes_;
+  Tensor tensor_;
+};
+
+inline std::unique_ptr<Backend> cpu_backend(const std::string& isa, int threads) {
+  return make_backend({"cpu", isa, threads});
+}
+
+// Rows over a vector that lives in the test, `gap` floats apart and `offset` floats in.
+struct TestRows {
+  TestRows(const std::vector<float>& values, int64_t rows, int64_t cols, int64_t gap = 0,
+           int64_t offset = 0)
+      : storage(offset + rows * (cols + gap), 777.0f),
+        view{storage.data() + offset, rows, cols, cols + gap} {
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t c = 0; c < cols; ++c)
+        view.data[r * view.stride + c] = values.empty() ? 0.0f : values[r * cols + c];
+  }
+  std::vector<float> values() const {
+    std::vector<float> out;
+    for (int64_t r = 0; r < view.rows; ++r)
+      out.insert(out.end(), view.data + r * view.stride, view.data + r * view.stride + view.cols);
+    return out;
+  }
+  // Nothing but the rows themselves was written.
+  bool gaps_untouched() const {
+    for (int64_t r = 0; r < view.rows; ++r)
+      for (int64_t c = view.cols; c < view.stride && r * view.stride + c < size_from_view(); ++c)
+        if (view.data[r * view.stride + c] != 777.0f) return false;
+    for (const float* p = storage.data(); p < view.data; ++p)
+      if (*p != 777.0f) return false;
+    return true;
+  }
+  int64_t size_from_view() const {
+    return static_cast<int64_t>(storage.size()) - (view.data - storage.data());
+  }
+
+  std::vector<float> storage;
+  Rows view;
+};
+
+}  // namespace krait::test
