@@ -1,0 +1,13 @@
+// Large data that tests use where it is there: it is not part of the repository.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+
+namespace krait::test {
+
+// The folder in KRAIT_TEST_DATA, else ../shared/data beside the source root (which a test knows as
+// KRAIT_TEST_SOURCE_DIR); nothing where it is missing. Then skip, with a reason.
+std::optional<std::filesystem::path> test_data_folder(const std::filesystem::path& source_root);
+
+}  // namespace krait::test
