@@ -1,0 +1,16 @@
+// From a path to an open checkpoint.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "krait/checkpoint.h"
+
+namespace krait {
+
+// `path` is a folder in the Hugging Face layout (config.json beside model.safetensors, or beside
+// model.safetensors.index.json and its shards) or a .safetensors file with config.json beside it.
+// The weights are mapped, not read. Throws InputError naming the file and what is wrong with it.
+std::unique_ptr<Checkpoint> open_checkpoint(const std::string& path);
+
+}  // namespace krait
