@@ -1,0 +1,59 @@
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include "src/tokenizer/regex.h"
+
+#include <array>
+
+#include <pcre2.h>
+
+#include "krait/error.h"
+
+namespace krait {
+namespace {
+
+std::string message_of(int code) {
+  std::array<PCRE2_UCHAR, 256> text{};
+  pcre2_get_error_message(code, text.data(), text.size());
+  return reinterpret_cast<const char*>(text.data());
+}
+
+}  // namespace
+
+void Regex::Free::operator()(pcre2_real_code_8* code) const noexcept {
+  pcre2_code_free(code);
+}
+
+void Regex::Matcher::Free::operator()(pcre2_real_match_data_8* data) const noexcept {
+  pcre2_match_data_free(data);
+}
+
+Regex::Regex(const std::string& pattern) {
+  int error = 0;
+  PCRE2_SIZE offset = 0;
+  code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
+                            PCRE2_UTF | PCRE2_UCP, &error, &offset, nullptr));
+  KRAIT_CHECK(code_ != nullptr);
+  uint32_t matches_empty = 0;
+  pcre2_pattern_info(code_.get(), PCRE2_INFO_MATCHEMPTY, &matches_empty);
+  KRAIT_CHECK(matches_empty == 0);
+  jit_ = pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE) == 0;
+}
+
+Regex::Matcher::Matcher(const Regex& regex)
+    : regex_(&regex), data_(pcre2_match_data_create(1, nullptr)) {
+  if (data_ == nullptr) throw Failure("out of memory for a regular expression");
+}
+
+bool Regex::Matcher::find(std::string_view text, size_t from, Match& match) {
+  const auto subject = reinterpret_cast<PCRE2_SPTR>(text.data());
+  const auto run = regex_->jit_ ? pcre2_jit_match : pcre2_match;
+  const int count = run(regex_->code_.get(), subject, text.size(), from, PCRE2_NO_UTF_CHECK,
+                        data_.get(), nullptr);
+  if (count == PCRE2_ERROR_NOMATCH) return false;
+  // Zero means that there were more groups than places: the whole match is there all the same.
+  if (count < 0) throw Failure("splitting the text failed: PCRE2: " + message_of(count));
+  const PCRE2_SIZE* offsets = pcre2_get_ovector_pointer(data_.get());
+  match = {offsets[0], offsets[1]};
+  return true;
+}
+
+}  // namespace krait

@@ -1,0 +1,62 @@
+// Tokenizers and cases from files, for the tests of the tokenizer layer.
+#pragma once
+
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "krait/tokenizer.h"
+#include "src/base/json.h"
+#include "tests/support/temp_folder.h"
+#include "tests/support/test_data.h"
+
+namespace krait::test {
+
+inline std::string golden_file(const std::string& name) {
+  return KRAIT_TEST_GOLDEN "/tokenizer/" + name;
+}
+
+// The small byte-level tokenizer that is committed with its golden cases, as a JSON document.
+inline nlohmann::json small_document() {
+  return read_json_file(golden_file("small/tokenizer.json"));
+}
+
+inline std::unique_ptr<Tokenizer> load_document(const nlohmann::json& document) {
+  const TempFolder folder;
+  return load_tokenizer_json(folder.write("tokenizer.json", document.dump()));
+}
+
+// The GPT-NeoX tokenizer, where the large data is there.
+inline std::optional<std::string> gpt_neox_file() {
+  const auto data = test_data_folder(KRAIT_TEST_SOURCE_DIR);
+  if (!data) return std::nullopt;
+  const auto file = *data / "tokenizers" / "gpt-neox-20b" / "tokenizer.json";
+  if (!std::filesystem::exists(file)) return std::nullopt;
+  return file.string();
+}
+
+// Holds the tokenizer to cases of make_tokenizer_golden.py: [text, ids] or [text, ids, decoded].
+// Reports at most three failures. Returns the number of cases.
+inline size_t expect_cases(const Tokenizer& tokenizer, const nlohmann::json& cases,
+                           const EncodeOptions& options = {}) {
+  int failures = 0;
+  for (const nlohmann::json& item : cases) {
+    const auto text = item.at(0).get<std::string>();
+    const auto ids = item.at(1).get<std::vector<int32_t>>();
+    const auto decoded = item.size() > 2 ? item.at(2).get<std::string>() : text;
+    const std::vector<int32_t> encoded = tokenizer.encode(text, options);
+    const std::string back = decode(tokenizer, ids, true);
+    if (encoded == ids && back == decoded) continue;
+    EXPECT_EQ(encoded, ids) << "text: " << item.at(0).dump(-1, ' ', true);
+    EXPECT_EQ(back, decoded) << "text: " << item.at(0).dump(-1, ' ', true);
+    if (++failures == 3) break;
+  }
+  return cases.size();
+}
+
+}  // namespace krait::test
