@@ -41,8 +41,7 @@ class Sampler {
   // Throws InputError as validate() does, and for a bias on an id outside the vocabulary.
   Sampler(SamplingOptions options, int32_t vocab_size, uint64_t seed, uint64_t sequence = 0);
 
-  // A non-negative id becomes part of the history that penalties look at (prompt and generated
-  // alike).
+  // An id becomes part of the history that penalties look at (prompt and generated alike).
   void accept(int32_t id);
 
   // Chooses the id for `position` (the index of the new token in the sequence). `logits` has at
