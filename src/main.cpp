@@ -1,1 +1,5 @@
-int main() { return 0; }
+#include "src/cli/app.h"
+
+int main(int argc, char** argv) {
+  return krait::cli::run(argc, argv);
+}

@@ -1,0 +1,33 @@
+#include "src/cli/command.h"
+
+#include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
+
+namespace krait::cli {
+
+Warn log_warnings() {
+  return [](const std::string& text) { spdlog::warn("{}", text); };
+}
+
+std::string machine_text(const DeviceInfo& device) {
+  return fmt::format("{}, {}, {} thread{}", device.detail, device.isa, device.threads,
+                     device.threads == 1 ? "" : "s");
+}
+
+std::unique_ptr<Engine> open_engine(OpenOptions open) {
+  open.warn = log_warnings();
+  auto engine = Engine::open(open);
+  const DeviceInfo device = engine->backend().info();
+  spdlog::info("model {}, weights {}, {} ({}), loaded in {:.0f} ms", engine->name(),
+               dtype_name(engine->model().weight_dtype()), device.name, machine_text(device),
+               engine->load_ms());
+  return engine;
+}
+
+std::vector<int32_t> prompt_ids(const Engine& engine, const Prompt& prompt) {
+  std::vector<int32_t> ids = prompt.ids ? *prompt.ids : engine.encode_prompt(prompt.text);
+  spdlog::debug("prompt ids {}", fmt::join(ids, ","));
+  return ids;
+}
+
+}  // namespace krait::cli

@@ -1,0 +1,44 @@
+// The commands: each adds its flags to the program and says how it runs.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+
+#include <CLI/CLI.hpp>
+
+#include "krait/engine.h"
+#include "src/cli/console.h"
+#include "src/cli/prompt.h"
+
+namespace krait::cli {
+
+constexpr int kExitSuccess = 0;
+constexpr int kExitFailure = 1;
+constexpr int kExitBadInput = 2;
+constexpr int kExitInterrupted = 130;
+
+struct Command {
+  CLI::App* app;
+  std::function<int(Console&)> run;  // the exit code, after the flags have been read
+};
+
+Command add_generate(CLI::App& program);
+Command add_score(CLI::App& program);
+Command add_bench(CLI::App& program);
+Command add_info(CLI::App& program);
+Command add_tokenize(CLI::App& program);
+
+// Opens the model; its warnings and, with -v, what was loaded go to the log.
+std::unique_ptr<Engine> open_engine(OpenOptions open);
+
+// "AMD EPYC, avx512, 2 threads"
+std::string machine_text(const DeviceInfo& device);
+
+// Sends the engine's warnings to the log.
+Warn log_warnings();
+
+// The prompt's token ids, special tokens included.
+std::vector<int32_t> prompt_ids(const Engine& engine, const Prompt& prompt);
+
+}  // namespace krait::cli

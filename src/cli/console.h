@@ -1,0 +1,51 @@
+// The program's side of the terminal: standard output, messages on standard error, signals.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json.hpp>
+
+#include "src/cli/options.h"
+
+namespace krait::cli {
+
+// Thrown when the reader of standard output has gone away: the program ends quietly.
+struct ClosedPipe {};
+
+// Thrown when Ctrl-C arrives where there is nothing worth keeping.
+struct Interrupted {};
+
+class Console {
+ public:
+  // Ignores SIGPIPE. The first SIGINT or SIGTERM sets interrupted(), the second ends the process.
+  Console();
+
+  // Log level and colours. Until then: warnings and errors, colours if standard error has them.
+  void configure(const OutputFlags& flags);
+
+  // Writes to standard output at once. Throws ClosedPipe, and Failure for any other write error.
+  void write(std::string_view text);
+
+  // One line of JSON. Text that is not valid UTF-8 is replaced character by character.
+  void write_json(const nlohmann::ordered_json& value);
+
+  // A line of statistics on standard error, unless -q or --json asked for none.
+  void note(const std::string& line);
+
+  static const std::atomic<bool>& interrupted() noexcept;
+
+ private:
+  bool notes_ = true;
+};
+
+// Everything that can be read from a descriptor. Throws Interrupted; a read error throws InputError
+// with `what` in front.
+std::string read_all(int descriptor, const std::string& what);
+
+// `text` in double quotes on one line, control characters and invalid UTF-8 as escapes.
+std::string escaped(std::string_view text);
+
+}  // namespace krait::cli

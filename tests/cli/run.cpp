@@ -1,0 +1,135 @@
+#include "tests/cli/run.h"
+
+#include <array>
+#include <stdexcept>
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace krait {
+namespace {
+
+constexpr int kTimeoutMs = 120'000;
+
+std::array<int, 2> make_pipe() {
+  std::array<int, 2> ends;
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw std::runtime_error("pipe");
+  return ends;
+}
+
+void close_once(int& descriptor) {
+  if (descriptor >= 0) ::close(descriptor);
+  descriptor = -1;
+}
+
+// Inputs of the tests fit into the pipe, so nobody has to feed it.
+int input_of(const std::string& text, const std::string& path) {
+  if (!path.empty()) return ::open(path.c_str(), O_RDONLY | O_NOCTTY | O_CLOEXEC);
+  const auto [read_end, write_end] = make_pipe();
+  if (::write(write_end, text.data(), text.size()) != static_cast<ssize_t>(text.size()))
+    throw std::runtime_error("input too long for a pipe");
+  ::close(write_end);
+  return read_end;
+}
+
+}  // namespace
+
+Process::Process(const std::vector<std::string>& arguments, const std::string& input,
+                 const std::string& input_path, const std::string& output_path) {
+  int in = input_of(input, input_path);
+  auto out = make_pipe();
+  auto err = make_pipe();
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, err[1], STDERR_FILENO);
+  if (output_path.empty()) {
+    posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
+  } else {
+    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output_path.c_str(), O_WRONLY, 0);
+  }
+  std::vector<std::string> all = {KRAIT_TEST_BINARY};
+  all.insert(all.end(), arguments.begin(), arguments.end());
+  std::vector<char*> argv;
+  for (std::string& argument : all) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  const int error = posix_spawn(&pid_, KRAIT_TEST_BINARY, &actions, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  for (int* mine : {&in, &out[1], &err[1]}) close_once(*mine);
+  if (error != 0) throw std::runtime_error("cannot start " KRAIT_TEST_BINARY);
+  out_ = out[0];
+  err_ = err[0];
+}
+
+Process::~Process() {
+  if (pid_ > 0) finish();
+}
+
+bool Process::read_some(int timeout_ms) {
+  std::array<pollfd, 2> fds = {pollfd{out_, POLLIN, 0}, pollfd{err_, POLLIN, 0}};
+  if (::poll(fds.data(), fds.size(), timeout_ms) <= 0) {
+    ADD_FAILURE() << "krait hangs";
+    ::kill(pid_, SIGKILL);
+    return false;
+  }
+  const auto drain = [](const pollfd& fd, int& descriptor, std::string& text) {
+    if (descriptor < 0 || fd.revents == 0) return;
+    std::array<char, 65536> block;
+    const ssize_t count = ::read(descriptor, block.data(), block.size());
+    if (count > 0) {
+      text.append(block.data(), static_cast<size_t>(count));
+    } else {
+      close_once(descriptor);
+    }
+  };
+  drain(fds[0], out_, result_.out);
+  drain(fds[1], err_, result_.err);
+  return true;
+}
+
+bool Process::wait_for_output(size_t bytes) {
+  while (result_.out.size() < bytes && out_ >= 0)
+    if (!read_some(kTimeoutMs)) return false;
+  return result_.out.size() >= bytes;
+}
+
+void Process::send(int signal) {
+  ::kill(pid_, signal);
+}
+
+void Process::close_output() {
+  close_once(out_);
+}
+
+Result Process::finish() {
+  while (out_ >= 0 || err_ >= 0)
+    if (!read_some(kTimeoutMs)) break;
+  int status = 0;
+  ::waitpid(pid_, &status, 0);
+  pid_ = -1;
+  close_once(out_);
+  close_once(err_);
+  result_.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return result_;
+}
+
+Result run(const std::vector<std::string>& arguments, const std::string& input) {
+  return Process(arguments, input).finish();
+}
+
+nlohmann::json run_json(std::vector<std::string> arguments, const std::string& input) {
+  arguments.push_back("--json");
+  const Result result = run(arguments, input);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const auto value = nlohmann::json::parse(result.out, nullptr, false);
+  EXPECT_FALSE(value.is_discarded()) << result.out;
+  EXPECT_EQ(result.out.find('\n'), result.out.size() - 1) << "one line";
+  return value;
+}
+
+}  // namespace krait
