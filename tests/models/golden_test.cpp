@@ -1,0 +1,158 @@
+// Logits of every golden model against Hugging Face transformers (float32, slow path), and the CPU
+// invariant: the same bits however the tokens are fed and with any number of threads.
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include <gtest/gtest.h>
+
+#include "krait/model.h"
+#include "src/backend/cpu/isa.h"
+#include "src/formats/open.h"
+
+namespace krait {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path kModels = fs::path(KRAIT_TEST_GOLDEN) / "models";
+
+std::vector<std::string> golden_models() {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(kModels))
+    if (entry.is_directory()) names.push_back(entry.path().filename());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+struct Golden {
+  std::vector<int32_t> ids;
+  std::vector<float> logits;  // [ids.size(), rows]
+};
+
+Golden read_golden(const std::string& name) {
+  const auto file = open_checkpoint((kModels / name / "golden.safetensors").string());
+  const Tensor* ids = file->find("ids");
+  const Tensor* logits = file->find("logits");
+  Golden golden;
+  for (int64_t i = 0; i < ids->elements(); ++i) {
+    int64_t id;
+    std::memcpy(&id, ids->data.data() + i * 8, 8);
+    golden.ids.push_back(static_cast<int32_t>(id));
+  }
+  golden.logits.resize(logits->elements());
+  copy_to_f32(*logits, 0, logits->elements(), golden.logits.data(), "logits");
+  return golden;
+}
+
+// A model on a backend of its own, fed in blocks of `chunk` tokens.
+class Runner {
+ public:
+  Runner(const std::string& name, const std::string& isa, int threads,
+         std::optional<DType> dtype = std::nullopt)
+      : backend_(make_backend({"cpu", isa, threads})),
+        checkpoint_(open_checkpoint((kModels / name).string())),
+        model_(load_model(*backend_, *checkpoint_,
+                          read_model_config(*checkpoint_, [](const std::string&) {}), dtype)) {}
+
+  // Logits after every token, from an empty state.
+  std::vector<float> logits(const std::vector<int32_t>& ids, int64_t chunk) {
+    const auto workspace = model_->workspace(static_cast<int32_t>(chunk), static_cast<int32_t>(chunk));
+    const auto state = backend_->buffer(model_->state_layout().floats_per_slot());
+    const int64_t rows = model_->config().embedding_rows;
+    std::vector<float> out;
+    std::vector<int32_t> wanted(chunk);
+    for (int32_t i = 0; i < chunk; ++i) wanted[i] = i;
+    const int64_t count = static_cast<int64_t>(ids.size());
+    for (int64_t first = 0; first < count; first += chunk) {
+      const int64_t n = std::min(chunk, count - first);
+      const Segment segment{0, 0, static_cast<int32_t>(n)};
+      const Step step{std::span(ids).subspan(first, n), {&segment, 1},
+                      std::span(wanted).first(n)};
+      const Rows logits = model_->forward(step, {state->data, state->size}, *workspace);
+      out.insert(out.end(), logits.data, logits.data + n * rows);
+    }
+    return out;
+  }
+
+ private:
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Checkpoint> checkpoint_;
+  std::unique_ptr<Model> model_;
+};
+
+// Largest difference as a share of the largest |expected|.
+double relative_error(const std::vector<float>& found, const std::vector<float>& expected) {
+  EXPECT_EQ(found.size(), expected.size());
+  double largest = 0, error = 0;
+  for (size_t i = 0; i < std::min(found.size(), expected.size()); ++i) {
+    largest = std::max(largest, static_cast<double>(std::fabs(expected[i])));
+    error = std::max(error, std::isnan(found[i])
+                                ? 1e9
+                                : static_cast<double>(std::fabs(found[i] - expected[i])));
+  }
+  return error / largest;
+}
+
+class GoldenTest : public testing::TestWithParam<std::string> {
+ protected:
+  // Types that the model's weights can be converted to: the float32 cases have one channel whose
+  // out_proj weights are beyond the range of f16 (and are refused there).
+  std::vector<DType> weight_types() const {
+    if (GetParam() == "f16" || GetParam() == "bf16")
+      return {DType::f32, DType::f16, DType::bf16, DType::q8_0};
+    return {DType::f32, DType::bf16, DType::q8_0};
+  }
+};
+
+TEST_P(GoldenTest, LogitsEqualTransformersOnEveryInstructionSet) {
+  const Golden golden = read_golden(GetParam());
+  for (const std::string& isa : available_isas()) {
+    const double error =
+        relative_error(Runner(GetParam(), isa, 2).logits(golden.ids, 16), golden.logits);
+    EXPECT_LE(error, 1e-4) << isa;
+    RecordProperty("relative_error_" + isa, std::to_string(error));
+  }
+}
+
+TEST_P(GoldenTest, BitsDoNotDependOnChunksOrThreads) {
+  const Golden golden = read_golden(GetParam());
+  const int64_t whole = static_cast<int64_t>(golden.ids.size());
+  for (const std::string& isa : available_isas())
+    for (const DType dtype : weight_types()) {
+      const std::vector<float> first = Runner(GetParam(), isa, 1, dtype).logits(golden.ids, whole);
+      for (const auto& [chunk, threads] :
+           {std::pair<int64_t, int>{1, 2}, {7, 1}, {7, 2}, {64, 3}, {whole, 2}}) {
+        const std::vector<float> other =
+            Runner(GetParam(), isa, threads, dtype).logits(golden.ids, chunk);
+        EXPECT_EQ(std::memcmp(first.data(), other.data(), first.size() * sizeof(float)), 0)
+            << isa << " " << dtype_name(dtype) << ", chunks of " << chunk << ", " << threads
+            << " threads";
+      }
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, GoldenTest, testing::ValuesIn(golden_models()),
+                         [](const auto& suite) { return suite.param; });
+
+TEST(NarrowWeightsTest, LogitsStayClose) {
+  for (const std::string name : {"f16", "bf16"}) {
+    const Golden golden = read_golden(name);
+    const auto error = [&](DType dtype) {
+      return relative_error(Runner(name, "auto", 1, dtype).logits(golden.ids, 16), golden.logits);
+    };
+    // Tiny random models amplify rounding; these bounds catch a wrong scale or a swapped lane.
+    EXPECT_LE(error(DType::f32), 1e-4) << name;
+    EXPECT_LE(error(DType::f16), 0.02) << name;
+    EXPECT_LE(error(DType::bf16), 0.1) << name;
+    EXPECT_LE(error(DType::q8_0), 0.1) << name;
+  }
+}
+
+TEST(GoldenSetTest, CoversTheParameterRange) {
+  EXPECT_GE(golden_models().size(), 6u);
+}
+
+}  // namespace
+}  // namespace krait
