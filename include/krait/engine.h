@@ -53,6 +53,7 @@ struct Timings {
   double load_ms = 0;
   double prefill_ms = 0;
   double decode_ms = 0;
+  int64_t decode_steps = 0;  // in decode_ms: the first token of a text comes from the prefill
 };
 
 // A loaded model with its backend. One thread runs it at a time.
@@ -155,18 +156,21 @@ struct BenchOptions {
 struct BenchResult {
   int64_t n_prompt = 0;
   int64_t n_gen = 0;
-  std::vector<double> tok_s;  // one per repetition, in order
-  double gb_s = 0;            // weight bytes read per second at the median (decode only)
-  double roof_gb_s = 0;       // read bandwidth measured in this run
-  double roof_share = 0;      // gb_s / roof_gb_s
+  std::vector<double> tok_s;  // one per repetition, in order; at least one
+  double tok_s_median = 0;
+  double gb_s = 0;        // weight bytes read per second at the median (decode only)
+  double roof_gb_s = 0;   // read bandwidth of memory, best measured so far in this run
+  double roof_share = 0;  // gb_s / roof_gb_s
+  int64_t peak_rss_bytes = 0;  // of the process so far, without what measuring the roof took
 };
 
-// Read bandwidth of memory with the backend's threads, in GB/s (10^9 bytes), best of several.
+// Read bandwidth of memory with that many threads, in GB/s (10^9 bytes), best of several passes.
 double measure_read_bandwidth(int32_t threads);
 
 std::vector<BenchResult> bench(Engine& engine, const BenchOptions& options,
                                const std::function<void(const BenchResult&)>& on_result);
 
-int64_t peak_rss_bytes() noexcept;
+// Most memory the process ever had resident; 0 where the system does not tell.
+int64_t peak_rss_bytes();
 
 }  // namespace krait

@@ -24,12 +24,6 @@ struct Flags {
   BenchOptions bench;
 };
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
-
 nlohmann::ordered_json to_json(const BenchResult& r, Engine& engine) {
   const bool decode = r.n_gen > 0;
   const auto decode_only = [&](double value) {
@@ -46,7 +40,7 @@ nlohmann::ordered_json to_json(const BenchResult& r, Engine& engine) {
           {"n_prompt", r.n_prompt},
           {"n_gen", r.n_gen},
           {"tok_s",
-           {{"median", median(r.tok_s)},
+           {{"median", r.tok_s_median},
             {"min", *std::min_element(r.tok_s.begin(), r.tok_s.end())},
             {"max", *std::max_element(r.tok_s.begin(), r.tok_s.end())},
             {"all", r.tok_s}}},
@@ -54,7 +48,7 @@ nlohmann::ordered_json to_json(const BenchResult& r, Engine& engine) {
           {"gb_s", decode_only(r.gb_s)},
           {"roof_gb_s", decode_only(r.roof_gb_s)},
           {"roof_share", decode_only(r.roof_share)},
-          {"peak_rss_bytes", peak_rss_bytes()}};
+          {"peak_rss_bytes", r.peak_rss_bytes}};
 }
 
 std::string heading(Engine& engine) {
@@ -72,7 +66,7 @@ std::string row(const BenchResult& r) {
   const bool decode = r.n_gen > 0;
   std::string out = fmt::format("{:<8} {:>7} {:>12.1f} {:>10.1f} {:>10.1f}",
                                 decode ? "decode" : "prefill", decode ? r.n_gen : r.n_prompt,
-                                median(r.tok_s), *std::min_element(r.tok_s.begin(), r.tok_s.end()),
+                                r.tok_s_median, *std::min_element(r.tok_s.begin(), r.tok_s.end()),
                                 *std::max_element(r.tok_s.begin(), r.tok_s.end()));
   if (decode)
     out += fmt::format(" {:>7.1f} {:>7.1f} {:>5.0f}%", r.gb_s, r.roof_gb_s, r.roof_share * 100);
@@ -89,7 +83,9 @@ int run(const Flags& flags, Console& console) {
   options.stop = &Console::interrupted();
   const bool json = flags.output.json;
   if (!json) console.write(heading(*engine));
+  int64_t peak_rss_bytes = 0;
   bench(*engine, options, [&](const BenchResult& result) {
+    peak_rss_bytes = result.peak_rss_bytes;
     if (json) {
       console.write_json(to_json(result, *engine));
     } else {
@@ -99,7 +95,7 @@ int run(const Flags& flags, Console& console) {
   if (Console::interrupted()) return kExitInterrupted;
   if (!json)
     console.write(
-        fmt::format("\npeak memory {:.1f} MB\n", static_cast<double>(peak_rss_bytes()) / 1e6));
+        fmt::format("\npeak memory {:.1f} MB\n", static_cast<double>(peak_rss_bytes) / 1e6));
   return kExitSuccess;
 }
 

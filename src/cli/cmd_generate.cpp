@@ -44,7 +44,7 @@ nlohmann::ordered_json to_json(const GenerateResult& result, const std::string& 
             {"prefill_ms", t.prefill_ms},
             {"decode_ms", t.decode_ms},
             {"prefill_tok_s", per_second(fed, t.prefill_ms)},
-            {"decode_tok_s", per_second(completion, t.decode_ms)}}},
+            {"decode_tok_s", per_second(t.decode_steps, t.decode_ms)}}},
           {"model", model},
           {"seed", seed}};
 }
@@ -55,7 +55,7 @@ void note_statistics(Console& console, const GenerateResult& result, int64_t fed
                              ms / 1000, per_second(tokens, ms), more));
   };
   note("prefill", fed, result.timings.prefill_ms, "");
-  note("decode", static_cast<int64_t>(result.ids.size()), result.timings.decode_ms,
+  note("decode", result.timings.decode_steps, result.timings.decode_ms,
        fmt::format("  ({})", to_string(result.finish_reason)));
 }
 

@@ -1,7 +1,5 @@
 #include "krait/engine.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -158,12 +156,6 @@ void SessionImpl::feed_block(std::span<const int32_t> ids, int64_t first, bool l
 
 std::unique_ptr<Engine> Engine::open(const OpenOptions& options) {
   return std::make_unique<EngineImpl>(options);
-}
-
-int64_t peak_rss_bytes() noexcept {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_maxrss * 1024;
 }
 
 }  // namespace krait

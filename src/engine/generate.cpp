@@ -99,6 +99,7 @@ GenerateResult generate(Engine& engine, Session& session, std::span<const int32_
   const Stopwatch prefill;
   session.feed(prompt, {}, options.interrupt);
   result.timings.prefill_ms = prefill.ms();
+  const int64_t after_prefill = session.position();
 
   const Stopwatch decoding;
   Output output(engine.tokenizer(), options.stop, on_text);
@@ -108,6 +109,7 @@ GenerateResult generate(Engine& engine, Session& session, std::span<const int32_
   output.finish();
   if (output.stopped()) result.finish_reason = FinishReason::stop;
   result.timings.decode_ms = decoding.ms();
+  result.timings.decode_steps = session.position() - after_prefill;
   result.text = std::move(output.text());
   return result;
 }

@@ -214,9 +214,8 @@ TEST(Generate, CtrlCKeepsWhatWasWrittenAndExitsWith130) {
 }
 
 TEST(Generate, CtrlCInJsonModeStillPrintsTheObject) {
-  // Nothing comes out before the end, so there is nothing to wait for but time.
   Process process(generate({"-p", "The", "-n", "-1", "--json"}));
-  ::usleep(1'000'000);
+  process.wait_for_handler();
   process.send(SIGTERM);
   const Result result = process.finish();
   EXPECT_EQ(result.exit_code, 130);
@@ -231,7 +230,8 @@ TEST(Generate, CtrlCWhileReadingThePromptExitsWith130) {
   ASSERT_EQ(::grantpt(terminal), 0);
   ASSERT_EQ(::unlockpt(terminal), 0);
   Process process({"generate", "-m", test_model(), "-f", "-"}, "", ::ptsname(terminal));
-  ::usleep(500'000);
+  process.wait_for_handler();
+  ::usleep(100'000);  // most often it is inside read() by now; both must work
   process.send(SIGINT);
   const Result result = process.finish();
   ::close(terminal);

@@ -1,6 +1,7 @@
 #include "tests/cli/run.h"
 
 #include <array>
+#include <fstream>
 #include <stdexcept>
 
 #include <fcntl.h>
@@ -96,6 +97,20 @@ bool Process::wait_for_output(size_t bytes) {
   while (result_.out.size() < bytes && out_ >= 0)
     if (!read_some(kTimeoutMs)) return false;
   return result_.out.size() >= bytes;
+}
+
+void Process::wait_for_handler() {
+  const std::string status = "/proc/" + std::to_string(pid_) + "/status";
+  const std::string key = "SigCgt:";  // the mask of caught signals, hexadecimal
+  for (int tries = 0; tries < kTimeoutMs / 10; ++tries) {
+    std::ifstream file(status);
+    for (std::string line; std::getline(file, line);)
+      if (line.starts_with(key) &&
+          (std::stoull(line.substr(key.size()), nullptr, 16) >> (SIGINT - 1) & 1))
+        return;
+    ::usleep(10'000);
+  }
+  ADD_FAILURE() << "no handler of SIGINT";
 }
 
 void Process::send(int signal) {

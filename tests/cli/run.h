@@ -26,6 +26,8 @@ class Process {
 
   // Waits until at least `bytes` have come out on standard output; false when it ended first.
   bool wait_for_output(size_t bytes);
+  // Waits until it handles SIGINT itself.
+  void wait_for_handler();
   void send(int signal);
   void close_output();
 
