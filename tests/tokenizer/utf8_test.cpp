@@ -74,7 +74,8 @@ TEST(Utf8Stream, AgreesWithTheWholeTextHoweverItIsCut) {
       joined += part;
       at += size;
     }
-    ASSERT_EQ(joined + stream.finish(), repair_utf8(bytes));
+    joined += stream.finish();
+    ASSERT_EQ(joined, repair_utf8(bytes));
   }
 }
 
