@@ -17,8 +17,12 @@ namespace {
 
 constexpr int64_t kLanes = 16;
 
-// Work below this many multiply-adds is done faster than a second thread is woken.
-constexpr int64_t kSerialWork = 16 << 10;
+// Multiply-adds worth handing to another thread; more parts than threads even out their speeds.
+constexpr int64_t kPartWork = 48 << 10;
+constexpr int64_t kPartsPerThread = 4;
+
+// Panels that the product kernel takes at once for one token.
+constexpr int64_t kPanelGroup = 2;
 
 struct CpuMatrix final : Matrix {
   cpu::Packing packing = cpu::Packing::f32;
@@ -70,18 +74,17 @@ class CpuBackend final : public Backend {
     m->bytes = m->panel_count() * cpu::panel_bytes(m->packing, m->cols);
     m->panels = Memory(m->bytes);
     const std::lock_guard lock(loading_);
-    std::vector<std::exception_ptr> errors(pool_.size());
-    pool_.run([&](int thread) {
-      const int64_t count = m->panel_count();
+    std::exception_ptr error;
+    std::mutex error_lock;
+    pool_.split(m->panel_count(), kPartsPerThread * pool_.size(), [&](int64_t first, int64_t last) {
       try {
-        pack_panels(tensor, m->packing, count * thread / pool_.size(),
-                    count * (thread + 1) / pool_.size(), m->panels.data(), name);
+        pack_panels(tensor, m->packing, first, last, m->panels.data(), name);
       } catch (...) {
-        errors[thread] = std::current_exception();
+        const std::lock_guard lock_error(error_lock);
+        error = std::current_exception();
       }
     });
-    for (const std::exception_ptr& error : errors)
-      if (error) std::rethrow_exception(error);
+    if (error) std::rethrow_exception(error);
     return m;
   }
 
@@ -114,7 +117,7 @@ class CpuBackend final : public Backend {
 
   void rms_norm(Rows x, const Vector& weight, float eps, Rows out) override {
     KRAIT_CHECK(x.rows == out.rows && x.cols == out.cols && weight.size == x.cols);
-    split_if(x.rows * x.cols > kSerialWork, x.rows, [&](int64_t first, int64_t last) {
+    split(x.rows, x.rows * x.cols, [&](int64_t first, int64_t last) {
       for (int64_t t = first; t < last; ++t)
         kernels_.rms_norm(x.data + t * x.stride, get(&weight), eps, x.cols,
                           out.data + t * out.stride);
@@ -138,13 +141,13 @@ class CpuBackend final : public Backend {
     product.out_stride = out.stride;
     product.accumulate = accumulate;
     if (m.packing == cpu::Packing::q8_0) product.quant = quantize(x);
-    split_if(m.rows * m.cols * x.rows > kSerialWork, m.panel_count(),
-             [&](int64_t first, int64_t last) {
-               cpu::Product part = product;
-               part.first_panel = first;
-               part.last_panel = last;
-               kernels_.product(part);
-             });
+    split(cpu::ceil_div(m.panel_count(), kPanelGroup), m.rows * m.cols * x.rows,
+          [&](int64_t first, int64_t last) {
+            cpu::Product part = product;
+            part.first_panel = first * kPanelGroup;
+            part.last_panel = std::min(last * kPanelGroup, m.panel_count());
+            kernels_.product(part);
+          });
   }
 
   void causal_conv(const ConvWeights& w, std::span<const Segment> segments, StateView state, Rows x,
@@ -208,21 +211,18 @@ class CpuBackend final : public Backend {
   }
 
  private:
+  // Ranges of [0, count), as many as `work_size` multiply-adds are worth.
   template <class Work>
-  void split_if(bool parallel, int64_t count, Work&& work) {
-    if (parallel)
-      pool_.split(count, work);
-    else
-      work(int64_t{0}, count);
+  void split(int64_t count, int64_t work_size, Work&& work) {
+    pool_.split(count, std::min(work_size / kPartWork, kPartsPerThread * pool_.size()), work);
   }
 
   // Channels of x in groups of 16 lanes; `cost` is the work per token and channel.
   template <class Work>
   void split_channels(Rows x, int64_t cost, Work&& work) {
-    split_if(x.rows * x.cols * cost > kSerialWork, cpu::ceil_div(x.cols, kLanes),
-             [&](int64_t first, int64_t last) {
-               work(first * kLanes, std::min(last * kLanes, x.cols));
-             });
+    split(cpu::ceil_div(x.cols, kLanes), x.rows * x.cols * cost, [&](int64_t first, int64_t last) {
+      work(first * kLanes, std::min(last * kLanes, x.cols));
+    });
   }
 
   // Quantises x into this backend's scratch memory, which grows to the largest product and stays.
@@ -235,7 +235,7 @@ class CpuBackend final : public Backend {
     rows.q = reinterpret_cast<int8_t*>(scratch_.data());
     rows.scale = reinterpret_cast<float*>(scratch_.data() + scales * cpu::kQuantBlock);
     rows.sum128 = reinterpret_cast<int32_t*>(rows.scale + scales);
-    split_if(x.rows > 1 && x.rows * x.cols > kSerialWork, x.rows, [&](int64_t first, int64_t last) {
+    split(x.rows, x.rows * x.cols, [&](int64_t first, int64_t last) {
       for (int64_t t = first; t < last; ++t)
         kernels_.quantize_row(x.data + t * x.stride, x.cols, t, rows);
     });

@@ -29,39 +29,55 @@ bool spin(Ready ready) {
   return false;
 }
 
+constexpr uint32_t kOpen = 1u << 31;
+
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads) : shares_(threads) {
   try {
     for (int thread = 1; thread < threads; ++thread)
       workers_.emplace_back([this, thread] { work_loop(thread); });
   } catch (const std::system_error& error) {
-    quit_ = true;
-    epoch_.fetch_add(1);
-    epoch_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
+    stop();
     throw Failure("cannot start " + std::to_string(threads) + " threads: " + error.what());
   }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   quit_.store(true, std::memory_order_relaxed);
   epoch_.fetch_add(1, std::memory_order_release);
   epoch_.notify_all();
   for (std::thread& worker : workers_) worker.join();
 }
 
-void ThreadPool::run_all(Function function, const void* context) {
-  function_ = function;
-  context_ = const_cast<void*>(context);
-  unfinished_.store(static_cast<int32_t>(workers_.size()), std::memory_order_relaxed);
+void ThreadPool::run(const Operation& operation) {
+  operation_ = operation;
+  for (Share& share : shares_) share.taken.store(0, std::memory_order_relaxed);
+  gate_.store(kOpen, std::memory_order_release);
   epoch_.fetch_add(1, std::memory_order_release);
   epoch_.notify_all();  // a system call only when somebody sleeps
-  function(context_, 0);
-  const auto done = [this] { return unfinished_.load(std::memory_order_acquire) == 0; };
-  while (!spin(done)) {
-    const int32_t left = unfinished_.load(std::memory_order_acquire);
-    if (left != 0) unfinished_.wait(left, std::memory_order_acquire);
+  take_parts(0);
+  gate_.fetch_and(~kOpen, std::memory_order_acq_rel);  // who is not inside by now is not needed
+  const auto empty = [this] { return gate_.load(std::memory_order_acquire) == 0; };
+  while (!spin(empty)) {
+    const uint32_t inside = gate_.load(std::memory_order_acquire);
+    if (inside != 0) gate_.wait(inside, std::memory_order_acquire);
+  }
+}
+
+void ThreadPool::take_parts(int thread) {
+  const auto& [call, context, count, parts] = operation_;
+  const int64_t threads = size();
+  for (int64_t i = 0; i < threads; ++i) {
+    const int64_t owner = (thread + i) % threads;
+    const int64_t begin = parts * owner / threads, end = parts * (owner + 1) / threads;
+    for (;;) {
+      const int64_t part = begin + shares_[owner].taken.fetch_add(1, std::memory_order_relaxed);
+      if (part >= end) break;
+      call(context, count * part / parts, count * (part + 1) / parts);
+    }
   }
 }
 
@@ -70,11 +86,15 @@ void ThreadPool::work_loop(int thread) {
   for (;;) {
     const auto next = [&] { return epoch_.load(std::memory_order_acquire) != seen; };
     if (!spin(next)) epoch_.wait(seen, std::memory_order_acquire);
-    if (!next()) continue;
-    ++seen;
     if (quit_.load(std::memory_order_relaxed)) return;
-    function_(context_, thread);
-    if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
+    seen = epoch_.load(std::memory_order_acquire);
+    uint32_t gate = gate_.load(std::memory_order_acquire);
+    while ((gate & kOpen) &&
+           !gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel)) {
+    }
+    if (!(gate & kOpen)) continue;  // the others have done it already
+    take_parts(thread);
+    if (gate_.fetch_sub(1, std::memory_order_acq_rel) == 1) gate_.notify_one();
   }
 }
 

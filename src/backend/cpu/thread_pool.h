@@ -1,5 +1,7 @@
-// Threads that wait for the next operation spinning for a short while, then asleep: an operation
-// starts in well under a microsecond while a model is running, and an idle process uses no core.
+// Threads that take parts of an operation as they come. They wait for the next one spinning for a
+// short while, then asleep: an operation starts in well under a microsecond while a model is
+// running, and an idle process uses no core. The caller works too and never waits for a thread that
+// has not begun, so a busy machine costs speed, not stalls.
 #pragma once
 
 #include <atomic>
@@ -10,10 +12,10 @@
 
 namespace krait {
 
-// Calls of run() come from one thread at a time.
+// Calls of split() come from one thread at a time.
 class ThreadPool {
  public:
-  // `threads` in all, the caller of run() included.
+  // `threads` in all, the caller of split() included. Throws Failure when the system gives no more.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -21,34 +23,45 @@ class ThreadPool {
 
   int size() const noexcept { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls work(thread) for each thread in [0, size()), all at once; returns when all are done.
-  // `work` must not throw. Allocates nothing.
+  // Calls work(first, last) for ranges that cover [0, count) once, on any threads, and returns when
+  // all are done. There are at most `parts` ranges. `work` must not throw. Allocates nothing.
   template <class Work>
-  void run(Work&& work) {
+  void split(int64_t count, int64_t parts, Work&& work) {
+    if (parts > count) parts = count;
+    if (parts <= 1 || workers_.empty()) {
+      if (count > 0) work(int64_t{0}, count);
+      return;
+    }
     using Callable = std::remove_reference_t<Work>;
-    run_all([](void* context, int thread) { (*static_cast<Callable*>(context))(thread); }, &work);
-  }
-
-  // Splits [0, count) into one contiguous range a thread: work(first, last).
-  template <class Work>
-  void split(int64_t count, Work&& work) {
-    const int64_t parts = size();
-    run([&](int thread) {
-      const int64_t first = count * thread / parts, last = count * (thread + 1) / parts;
-      if (first < last) work(first, last);
-    });
+    const auto call = [](void* context, int64_t first, int64_t last) {
+      (*static_cast<Callable*>(context))(first, last);
+    };
+    run({call, &work, count, parts});
   }
 
  private:
-  using Function = void (*)(void* context, int thread);
-  void run_all(Function function, const void* context);
+  struct Operation {
+    void (*call)(void* context, int64_t first, int64_t last) = nullptr;
+    void* context = nullptr;
+    int64_t count = 0;
+    int64_t parts = 0;
+  };
+  void run(const Operation& operation);
+  void take_parts(int thread);
   void work_loop(int thread);
+  void stop();
+
+  // How many parts of a thread's share are taken. Each takes its own in order, so that it reads
+  // memory straight through and finds what it wrote before, then helps the others.
+  struct alignas(64) Share {
+    std::atomic<int64_t> taken{0};
+  };
 
   std::vector<std::thread> workers_;
-  Function function_ = nullptr;
-  void* context_ = nullptr;
-  alignas(64) std::atomic<uint32_t> epoch_{0};      // counts operations
-  alignas(64) std::atomic<int32_t> unfinished_{0};  // workers still in the current operation
+  std::vector<Share> shares_;
+  Operation operation_;                          // written only while the gate is shut and empty
+  alignas(64) std::atomic<uint32_t> epoch_{0};   // counts operations; workers sleep on it
+  alignas(64) std::atomic<uint32_t> gate_{0};    // kOpen, plus the workers inside
   std::atomic<bool> quit_{false};
 };
 
