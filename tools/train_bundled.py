@@ -42,6 +42,7 @@ def parse_arguments():
     add("--work", required=True, type=pathlib.Path, help="folder for checkpoints and the log")
     add("--out", required=True, type=pathlib.Path, help="folder to write the model to")
     add("--name", default="tales", help="title of the model card")
+    add("--note", default="", help="a sentence about this run for the model card")
     add("--resume", action="store_true", help="continue from the checkpoint in --work")
     add("--export-only", action="store_true", help="write --out from the checkpoint in --work, train nothing")
     add("--vocab-size", type=int, default=4096)
@@ -270,6 +271,7 @@ def export_model(model, tokenizer, books, streams, held_out, progress, args):
         "hardware": hardware(args.device),
         "minutes": progress.seconds / 60,
         "torch": torch.__version__.split("+")[0],
+        "note": args.note,
         "prompt": PROMPT,
         "sample": write_sample(model, tokenizer, args.device, args.seed),
     }

@@ -75,11 +75,18 @@ def tokenizer_config():
     }
 
 
+def book_title(stem):
+    """Peter-Pan_16 -> Peter Pan (Project Gutenberg 16)"""
+    title, _, number = stem.partition("_")
+    title = title.replace("-s-", "'s-").replace("-", " ")
+    return f"{title} (Project Gutenberg {number})" if number else title
+
+
 def card(name, shape, facts):
     """The model card. `facts` is what train_bundled.py measured."""
     f = facts
-    books = "\n".join(f"- {title.rsplit('_', 1)[0].replace('-', ' ')} (Project Gutenberg {title.rsplit('_', 1)[1]})"
-                      if "_" in title else f"- {title.replace('-', ' ')}" for title in f["books"])
+    books = "\n".join(f"- {book_title(stem)}" for stem in f["books"])
+    note = f"\n- {f['note']}" if f["note"] else ""
     return f"""---
 license: cc0-1.0
 language: en
@@ -122,7 +129,7 @@ weights of this folder. Training loss at the end, over the last {f["log_every"]}
   {f["warmup"]} warm-up steps, cosine to {f["final_share"]:.0%} of it, gradient norm clipped at {f["clip"]}. Products in
   bfloat16, everything else in float32. Seed {f["seed"]}.
 - Hardware: {f["hardware"]}; {f["minutes"]:.0f} minutes. PyTorch {f["torch"]}.
-- Made by `tools/train_bundled.py`.
+- Made by `tools/train_bundled.py`.{note}
 
 ## Sample
 
