@@ -202,7 +202,9 @@ void add_machine_flags(CLI::App& app, OpenOptions& open) {
 }
 
 void add_chunk_flag(CLI::App& app, OpenOptions& open) {
-  add_integer(app, "--chunk", 1, 8192, "Prompt tokens per block; changes speed and memory only",
+  // The upper limit is the engine's.
+  add_integer(app, "--chunk", 1, std::numeric_limits<int32_t>::max(),
+              "Prompt tokens per block; changes speed and memory only",
               [&](int64_t n) { open.chunk = static_cast<int32_t>(n); })
       ->group(kModel);
 }

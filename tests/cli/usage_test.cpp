@@ -98,6 +98,7 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{{"generate", "-n", "1.5"}, "--max-tokens 1.5: expected a whole number"},
         Mistake{{"generate", "-n", "99999999999999999999"}, "--max-tokens 99999999999999999999: e"},
         Mistake{{"generate", "--chunk", "0"}, "--chunk 0: expected a whole number from 1"},
+        Mistake{{"generate", "--chunk", "8193"}, "--chunk 8193: expected 1 to 8192"},
         Mistake{{"generate", "-s", "-1"}, "--seed -1: expected a whole number from 0"},
         Mistake{{"generate", "--temp", "warm"}, "--temp warm: expected a number"},
         Mistake{{"generate", "--temperature", "-1"}, "--temp -1: expected 0 (greedy) or"},
