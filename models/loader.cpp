@@ -31,4 +31,17 @@ std::unique_ptr<Vector> Loader::optional_vector(std::string_view name, const Sha
   return weights.find(name) ? vector(name, shape) : nullptr;
 }
 
+void require_range(const std::string& what, int64_t found, int64_t most) {
+  if (found < 1 || found > most)
+    throw InputError(what + " is " + std::to_string(found) + "; expected 1 to " +
+                     std::to_string(most));
+}
+
+std::vector<float> transpose(const std::vector<float>& from, int64_t channels, int64_t cols) {
+  std::vector<float> to(from.size());
+  for (int64_t c = 0; c < channels; ++c)
+    for (int64_t k = 0; k < cols; ++k) to[k * channels + c] = from[c * cols + k];
+  return to;
+}
+
 }  // namespace krait

@@ -7,9 +7,6 @@
 namespace krait {
 namespace {
 
-constexpr int64_t kMaxConv = 64;
-constexpr int64_t kMaxState = 1 << 16;
-
 class Mamba1 final : public Mixer {
  public:
   Mamba1(Loader& loader, const Mamba1Config& config, int64_t layer, int64_t d_model);
@@ -25,14 +22,14 @@ class Mamba1 final : public Mixer {
   Mamba1Config config_;
   std::unique_ptr<Matrix> in_proj_, x_proj_, dt_proj_, out_proj_;
   std::unique_ptr<Vector> in_bias_, out_bias_, conv_taps_, conv_bias_, a_, d_, dt_bias_;
-  int64_t conv_plane_, ssm_plane_;
+  PlaneOffsets planes_;
 };
 
 // The page. Line numbers are those of algorithm 2 in the paper; the comments on the right name the
 // line of MambaMixer.slow_forward.
 void Mamba1::forward(Backend& backend, std::span<const Segment> segments, StateView states, Rows u,
                      Rows residual, Scratch scratch) const {
-  const auto [d_inner, d_state, d_conv, dt_rank] = config_;
+  const auto [d_inner, d_state, d_conv, dt_rank, rms_eps] = config_;
   const Rows xz = scratch.take(2 * d_inner);
   const Rows x = xz.columns(0, d_inner), z = xz.columns(d_inner, d_inner);
   const Rows dt_b_c = scratch.take(dt_rank + 2 * d_state);
@@ -42,28 +39,22 @@ void Mamba1::forward(Backend& backend, std::span<const Segment> segments, StateV
 
   const ConvWeights conv{conv_taps_.get(), conv_bias_.get(), static_cast<int32_t>(d_conv)};
   const ScanWeights scan{a_.get(), d_.get(), dt_bias_.get(), static_cast<int32_t>(d_state)};
-  const StateView conv_state{states.data + conv_plane_, states.slot_stride};
-  const StateView ssm_state{states.data + ssm_plane_, states.slot_stride};
+  const StateView conv_state{states.data + planes_.conv, states.slot_stride};
+  const StateView ssm_state{states.data + planes_.ssm, states.slot_stride};
 
-  backend.linear(*in_proj_, in_bias_.get(), u, xz, false);      // x, z = in_proj(u)
-  backend.causal_conv(conv, segments, conv_state, x, x);        // x = silu(conv1d(x))
-  backend.linear(*x_proj_, nullptr, x, dt_b_c, false);          // dt, B, C = x_proj(x)
-  backend.linear(*dt_proj_, nullptr, dt_low, dt, false);        // dt = dt_proj(dt), bias in the scan
+  backend.linear(*in_proj_, in_bias_.get(), u, xz, false);  // x, z = in_proj(u)
+  backend.causal_conv(conv, segments, conv_state, x, x);    // x = silu(conv1d(x))
+  backend.linear(*x_proj_, nullptr, x, dt_b_c, false);      // dt, B, C = x_proj(x)
+  if (rms_eps)  // Falcon-Mamba: dt, B, C = rms_norm(dt), rms_norm(B), rms_norm(C)
+    for (const Rows& part : {dt_low, b, c}) backend.rms_norm(part, nullptr, 1, *rms_eps, part);
+  backend.linear(*dt_proj_, nullptr, dt_low, dt, false);  // dt = dt_proj(dt), bias in the scan
   backend.selective_scan(scan, segments, ssm_state, x, dt, b, c, z, x);  // y = SSM(A, B, C, dt)(x)
-  backend.linear(*out_proj_, out_bias_.get(), x, residual, true);  // residual += out_proj(y)
-}
-
-// [channels, cols] -> [cols, channels], so that channels are the lanes.
-std::vector<float> transpose(const std::vector<float>& from, int64_t channels, int64_t cols) {
-  std::vector<float> to(from.size());
-  for (int64_t c = 0; c < channels; ++c)
-    for (int64_t k = 0; k < cols; ++k) to[k * channels + c] = from[c * cols + k];
-  return to;
+  backend.linear(*out_proj_, out_bias_.get(), x, residual, true);        // residual += out_proj(y)
 }
 
 Mamba1::Mamba1(Loader& loader, const Mamba1Config& config, int64_t layer, int64_t d_model)
     : config_(config) {
-  const auto [d_inner, d_state, d_conv, dt_rank] = config;
+  const auto [d_inner, d_state, d_conv, dt_rank, rms_eps] = config;
   const auto name = [&](const char* part) { return layer_name(layer, part); };
   in_proj_ = loader.matrix(name("mixer.in_proj.weight"), {2 * d_inner, d_model});
   in_bias_ = loader.optional_vector(name("mixer.in_proj.bias"), {2 * d_inner});
@@ -73,15 +64,14 @@ Mamba1::Mamba1(Loader& loader, const Mamba1Config& config, int64_t layer, int64_
   out_proj_ = loader.matrix(name("mixer.out_proj.weight"), {d_model, d_inner});
   out_bias_ = loader.optional_vector(name("mixer.out_proj.bias"), {d_model});
   d_ = loader.vector(name("mixer.D"), {d_inner});
-  conv_taps_ = loader.vector(transpose(
-      loader.values(name("mixer.conv1d.weight"), {d_inner, 1, d_conv}), d_inner, d_conv));
+  conv_taps_ = loader.vector(
+      transpose(loader.values(name("mixer.conv1d.weight"), {d_inner, 1, d_conv}), d_inner, d_conv));
   conv_bias_ = loader.optional_vector(name("mixer.conv1d.bias"), {d_inner});
   std::vector<float> a =
       transpose(loader.values(name("mixer.A_log"), {d_inner, d_state}), d_inner, d_state);
   for (float& value : a) value = -std::exp(value);
   a_ = loader.vector(a);
-  conv_plane_ = loader.layout.add(static_cast<int32_t>(layer), "conv", d_conv - 1, d_inner);
-  ssm_plane_ = loader.layout.add(static_cast<int32_t>(layer), "ssm", d_state, d_inner);
+  planes_ = add_planes(loader.layout, config, layer);
 }
 
 }  // namespace
@@ -95,15 +85,10 @@ Mamba1Config mamba1_config(const Weights& weights, int64_t layer, int64_t d_mode
   c.dt_rank = weights.require(layer, "mixer.dt_proj.weight", {c.d_inner, -1}).shape[1];
   const std::string where =
       weights.checkpoint().source() + ": layer " + std::to_string(layer) + ": ";
-  if (c.d_inner < 1 || c.dt_rank < 1)
-    throw InputError(where + "d_inner is " + std::to_string(c.d_inner) + " and dt_rank " +
-                     std::to_string(c.dt_rank) + "; expected at least 1");
-  if (c.d_conv < 1 || c.d_conv > kMaxConv)
-    throw InputError(where + "d_conv is " + std::to_string(c.d_conv) + "; expected 1 to " +
-                     std::to_string(kMaxConv));
-  if (c.d_state < 1 || c.d_state > kMaxState)
-    throw InputError(where + "d_state is " + std::to_string(c.d_state) + "; expected 1 to " +
-                     std::to_string(kMaxState));
+  require_range(where + "d_inner", c.d_inner, kMaxInner);
+  require_range(where + "dt_rank", c.dt_rank, kMaxInner);
+  require_range(where + "d_conv", c.d_conv, kMaxConv);
+  require_range(where + "d_state", c.d_state, kMaxState);
   weights.require(layer, "norm.weight", {d_model});
   weights.require(layer, "mixer.in_proj.weight", {2 * c.d_inner, d_model});
   weights.require(layer, "mixer.x_proj.weight", {c.dt_rank + 2 * c.d_state, c.d_inner});
@@ -113,8 +98,14 @@ Mamba1Config mamba1_config(const Weights& weights, int64_t layer, int64_t d_mode
   return c;
 }
 
-std::unique_ptr<Mixer> load_mamba1(Loader& loader, const Mamba1Config& config, int64_t layer,
-                                   int64_t d_model) {
+PlaneOffsets add_planes(StateLayout& layout, const Mamba1Config& c, int64_t layer) {
+  const auto index = static_cast<int32_t>(layer);
+  return {.conv = layout.add(index, "conv", c.d_conv - 1, c.d_inner),
+          .ssm = layout.add(index, "ssm", c.d_state, c.d_inner)};
+}
+
+std::unique_ptr<Mixer> load_mixer(Loader& loader, const Mamba1Config& config, int64_t layer,
+                                  int64_t d_model) {
   return std::make_unique<Mamba1>(loader, config, layer, d_model);
 }
 

@@ -1,5 +1,6 @@
 // The Mamba-1 mixer: Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces"
 // (2023), section 3; `Mamba` in mamba_ssm/modules/mamba_simple.py; `MambaMixer` in transformers.
+// Falcon-Mamba (`FalconMambaMixer`) is the same with dt, B and C normalised.
 //
 //   symbol in the paper   here
 //   D (model width)       d_model
@@ -22,7 +23,7 @@ Mamba1Config mamba1_config(const Weights& weights, int64_t layer, int64_t d_mode
 
 // Loads the mixer of `layer` and adds its planes "conv" [d_conv-1, d_inner] and "ssm"
 // [d_state, d_inner] to the loader's layout.
-std::unique_ptr<Mixer> load_mamba1(Loader& loader, const Mamba1Config& config, int64_t layer,
-                                   int64_t d_model);
+std::unique_ptr<Mixer> load_mixer(Loader& loader, const Mamba1Config& config, int64_t layer,
+                                  int64_t d_model);
 
 }  // namespace krait

@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "krait/backend.h"
 #include "krait/model.h"
@@ -60,13 +61,31 @@ class Loader {
 
   Weights weights;
   StateLayout& layout;
-  int64_t parameters = 0;                 // loaded so far
-  int64_t matrix_bytes = 0;               // of all matrices loaded so far
-  std::array<int64_t, 16> bytes_of{};     // the same by DType
+  int64_t parameters = 0;              // loaded so far
+  int64_t matrix_bytes = 0;            // of all matrices loaded so far
+  std::array<int64_t, 16> bytes_of{};  // the same by DType
 
  private:
   Backend& backend_;
   std::optional<DType> dtype_;
 };
+
+// Where a mixer's planes begin in a slot, in floats.
+struct PlaneOffsets {
+  int64_t conv = 0, ssm = 0;
+};
+PlaneOffsets add_planes(StateLayout& layout, const Mamba1Config& config, int64_t layer);
+PlaneOffsets add_planes(StateLayout& layout, const Mamba2Config& config, int64_t layer);
+
+// Largest sizes that a mixer takes; beyond them only a broken file goes.
+inline constexpr int64_t kMaxConv = 64;
+inline constexpr int64_t kMaxState = 1 << 16;
+inline constexpr int64_t kMaxInner = 1 << 28;
+
+// Throws InputError "`what` is …; expected 1 to `most`".
+void require_range(const std::string& what, int64_t found, int64_t most);
+
+// [channels, cols] -> [cols, channels], so that channels are the lanes.
+std::vector<float> transpose(const std::vector<float>& from, int64_t channels, int64_t cols);
 
 }  // namespace krait

@@ -5,6 +5,7 @@
 #include "krait/error.h"
 #include "krait/model.h"
 #include "models/mamba1.h"
+#include "models/mamba2.h"
 #include "models/mixer.h"
 
 namespace krait {
@@ -76,9 +77,8 @@ StackModel::StackModel(Backend& backend, const Checkpoint& checkpoint, ModelConf
     const int64_t layer = static_cast<int64_t>(i);
     Block block;
     block.norm = loader.vector(layer_name(layer, "norm.weight"), {d_model});
-    block.mixer = std::visit(
-        [&](const Mamba1Config& c) { return load_mamba1(loader, c, layer, d_model); },
-        config_.layers[i]);
+    block.mixer = std::visit([&](const auto& c) { return load_mixer(loader, c, layer, d_model); },
+                             config_.layers[i]);
     scratch_cols_ = std::max(scratch_cols_, block.mixer->scratch_cols());
     blocks_.push_back(std::move(block));
   }
@@ -86,8 +86,8 @@ StackModel::StackModel(Backend& backend, const Checkpoint& checkpoint, ModelConf
   parameters_ = loader.parameters;
   bytes_per_token_ = loader.matrix_bytes - (lm_head_ ? embedding_->bytes : 0);
   const auto& bytes_of = loader.bytes_of;
-  weight_dtype_ = static_cast<DType>(std::max_element(bytes_of.begin(), bytes_of.end()) -
-                                     bytes_of.begin());
+  weight_dtype_ =
+      static_cast<DType>(std::max_element(bytes_of.begin(), bytes_of.end()) - bytes_of.begin());
 }
 
 Rows StackModel::forward(const Step& step, StateView states, Workspace& workspace) const {
@@ -99,7 +99,7 @@ Rows StackModel::forward(const Step& step, StateView states, Workspace& workspac
 
   backend_.embed(*embedding_, step.ids, residual);
   for (const Block& block : blocks_) {
-    backend_.rms_norm(residual, *block.norm, config_.norm_eps, normed);
+    backend_.rms_norm(residual, block.norm.get(), 1, config_.norm_eps, normed);
     block.mixer->forward(backend_, step.segments, states, normed, residual,
                          Scratch(w.scratch->data, tokens));
   }
@@ -116,7 +116,7 @@ Rows StackModel::head(std::span<const int32_t> logit_rows, Rows residual, Rows n
   for (int64_t i = 0; i < count;) {
     int64_t run = 1;
     while (i + run < count && logit_rows[i + run] == logit_rows[i] + run) ++run;
-    backend_.rms_norm(residual.slice(logit_rows[i], run), *norm_f_, config_.norm_eps,
+    backend_.rms_norm(residual.slice(logit_rows[i], run), norm_f_.get(), 1, config_.norm_eps,
                       normed.slice(i, run));
     i += run;
   }
@@ -126,6 +126,14 @@ Rows StackModel::head(std::span<const int32_t> logit_rows, Rows residual, Rows n
 }
 
 }  // namespace
+
+StateLayout state_layout(const ModelConfig& config) {
+  StateLayout layout;
+  for (size_t i = 0; i < config.layers.size(); ++i)
+    std::visit([&](const auto& c) { add_planes(layout, c, static_cast<int64_t>(i)); },
+               config.layers[i]);
+  return layout;
+}
 
 std::unique_ptr<Model> load_model(Backend& backend, const Checkpoint& checkpoint,
                                   const ModelConfig& config, std::optional<DType> dtype) {

@@ -9,12 +9,17 @@ namespace krait {
 namespace {
 
 // Canonical start of a name and how checkpoints spell it, most common first.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kSpellings = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kSpellings = {{
     {"embedding.", "backbone.embeddings."},
     {"embedding.", "backbone.embedding."},
     {"layers.", "backbone.layers."},
     {"norm_f.", "backbone.norm_f."},
     {"lm_head.", "lm_head."},
+    {"embedding.", "model.backbone.embedding."},
+    {"layers.", "model.backbone.layers."},
+    {"norm_f.", "model.backbone.norm_f."},
+    {"lm_head.", "model.lm_head."},
+    {"embedding.", "lm_head."},  // a tied matrix stored under the head's name alone
 }};
 
 bool matches(const Shape& found, const Shape& expected) {

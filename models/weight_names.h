@@ -1,6 +1,7 @@
 // The names under which each weight is found in the wild, by canonical name.
 //   Hugging Face  backbone.embeddings.weight   backbone.layers.3.mixer.in_proj.weight
 //   mamba_ssm     backbone.embedding.weight    (the rest as Hugging Face)
+//   Mistral       model.backbone.… and model.lm_head.weight (the rest as mamba_ssm)
 #pragma once
 
 #include <string>

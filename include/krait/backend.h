@@ -96,6 +96,16 @@ struct ScanWeights {
   int32_t d_state = 0;
 };
 
+// Parameters of the Mamba-2 scan. The channels of x are n_heads heads of equal size; B and C come in
+// n_groups groups, each shared by n_heads / n_groups consecutive heads.
+struct SsdWeights {
+  const Vector* a = nullptr;        // -exp(A_log) [n_heads]
+  const Vector* d = nullptr;        // D of every channel [d_inner]
+  const Vector* dt_bias = nullptr;  // [n_heads]
+  float dt_min = 0.0f, dt_max = 0.0f;  // limits of dt, after softplus
+  int32_t n_heads = 0, n_groups = 0, d_state = 0;
+};
+
 struct DeviceInfo {
   std::string name;    // "cpu", "cuda:0"
   std::string detail;  // "AMD EPYC", the processor or GPU
@@ -126,8 +136,9 @@ class Backend {
   // out[t, :] = table[ids[t], :]. Ids are in [0, table.rows).
   virtual void embed(const Matrix& table, std::span<const int32_t> ids, Rows out) = 0;
 
-  // out[t, :] = x[t, :] * (mean(x[t, :]^2) + eps)^-1/2 * weight
-  virtual void rms_norm(Rows x, const Vector& weight, float eps, Rows out) = 0;
+  // out[t, :] = x[t, :] * (mean(x[t, :]^2) + eps)^-1/2 (* weight, unless null). Each of `groups`
+  // equal slices of the columns has its own mean. x and out may be the same rows.
+  virtual void rms_norm(Rows x, const Vector* weight, int32_t groups, float eps, Rows out) = 0;
 
   // out[t, :] = W x[t, :] (+ bias). With `accumulate`, out[t, :] += W x[t, :] (+ bias): the
   // residual stream. out may not overlap x.
@@ -149,6 +160,19 @@ class Backend {
   virtual void selective_scan(const ScanWeights& w, std::span<const Segment> segments,
                               StateView state, Rows x, Rows dt, Rows b, Rows c, Rows z,
                               Rows out) = 0;
+
+  // Mamba-2 scan, the recurrence in time order (selective_state_update_ref in state-spaces/mamba).
+  // Per token t, head e with its group g and channel p of the head:
+  //   dt   = clamp(softplus(dt[t,e] + dt_bias[e]), dt_min, dt_max)
+  //   h[n] = exp(dt * A[e]) * h[n] + dt * B[t,g,n] * x[t,e,p]
+  //   y    = sum_n h[n] * C[t,g,n] + D[e,p] * x[t,e,p]
+  // x and out [T, d_inner], dt [T, n_heads], b and c [T, n_groups * d_state]. `state` is the plane
+  // [n_heads * d_state, d_inner / n_heads]. out may be the same rows as x.
+  virtual void ssd_scan(const SsdWeights& w, std::span<const Segment> segments, StateView state,
+                        Rows x, Rows dt, Rows b, Rows c, Rows out) = 0;
+
+  // out[t, :] = x[t, :] * silu(z[t, :]). out may be the same rows as x or z.
+  virtual void gate(Rows x, Rows z, Rows out) = 0;
 };
 
 struct BackendOptions {

@@ -23,13 +23,32 @@ struct Mamba1Config {
   int64_t d_state = 0;
   int64_t d_conv = 0;
   int64_t dt_rank = 0;
+  // Falcon-Mamba: dt, B and C are RMS-normalised, without weights, before use.
+  std::optional<float> dt_b_c_rms_eps = std::nullopt;
+};
+
+// The channels are n_heads heads of head_dim: d_inner in all.
+struct Mamba2Config {
+  int64_t n_heads = 0;
+  int64_t head_dim = 0;
+  int64_t n_groups = 0;  // of B and C; divides n_heads
+  int64_t d_state = 0;
+  int64_t d_conv = 0;
+  float dt_min = 0.0f;  // limits of the step size, after softplus
+  float dt_max = std::numeric_limits<float>::infinity();
+  bool gated_norm = true;         // RMSNorm in n_groups groups around the gate; false: gate only
+  bool norm_before_gate = false;  // silu(z) * norm(y) instead of norm(silu(z) * y)
+  float norm_eps = 1e-5f;         // of the gated norm
+
+  int64_t d_inner() const noexcept { return n_heads * head_dim; }
+  int64_t conv_dim() const noexcept { return d_inner() + 2 * n_groups * d_state; }
 };
 
 // One residual block: x + mixer(norm(x)). Hybrids are a list of different mixers.
-using LayerConfig = std::variant<Mamba1Config>;
+using LayerConfig = std::variant<Mamba1Config, Mamba2Config>;
 
 struct ModelConfig {
-  std::string architecture;  // "mamba"
+  std::string architecture;  // "mamba", "falcon_mamba", "mamba2"
   int64_t d_model = 0;
   int64_t vocab_size = 0;      // rows that may be sampled (tokenizer size, unpadded)
   int64_t embedding_rows = 0;  // rows stored, padding included
@@ -37,6 +56,9 @@ struct ModelConfig {
   bool tied_head = true;
   std::vector<LayerConfig> layers;
 };
+
+// The state planes of all layers, as a model of this config keeps them.
+StateLayout state_layout(const ModelConfig& config);
 
 using Warn = std::function<void(const std::string&)>;
 

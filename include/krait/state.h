@@ -12,7 +12,9 @@ namespace krait {
 // One plane of one layer: a dense float32 array, zero at the start of a sequence.
 //   Mamba-1: conv [d_conv-1, d_inner] pre-activation inputs, oldest row first
 //            ssm  [d_state, d_inner]
-// (channel fastest in both: the vector lane of the CPU, the thread of the GPU).
+//   Mamba-2: conv [d_conv-1, d_inner + 2 n_groups d_state], the same of x, B and C side by side
+//            ssm  [n_heads * d_state, head_dim], row e * d_state + n for state n of head e
+// (channel fastest in all: the vector lane of the CPU, the thread of the GPU).
 struct StatePlane {
   std::string name;  // "conv", "ssm"
   int32_t layer = 0;

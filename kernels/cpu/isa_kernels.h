@@ -10,6 +10,8 @@ void quantize_row(const float* x, int64_t cols, int64_t token, const QuantRows& 
 void rms_norm(const float* x, const float* weight, float eps, int64_t cols, float* out) noexcept;
 void causal_conv(const Conv& a) noexcept;
 void selective_scan(const Scan& a) noexcept;
+void ssd_scan(const SsdScan& a) noexcept;
+void gate(const float* x, const float* z, int64_t n, float* out) noexcept;
 void exp_array(const float* x, int64_t n, float* out) noexcept;
 void softplus_array(const float* x, int64_t n, float* out) noexcept;
 void silu_array(const float* x, int64_t n, float* out) noexcept;

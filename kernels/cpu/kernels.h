@@ -67,15 +67,38 @@ struct Scan {
   int64_t tokens = 0;
 };
 
+// Heads [first, last) of one segment.
+struct SsdScan {
+  const float* a = nullptr;        // [n_heads]
+  const float* d = nullptr;        // [n_heads * head_dim]
+  const float* dt_bias = nullptr;  // [n_heads]
+  float dt_min = 0, dt_max = 0;
+  int64_t head_dim = 0, d_state = 0;
+  int64_t heads_per_group = 0;
+  int64_t first = 0, last = 0;
+  float* state = nullptr;  // [n_heads, d_state, head_dim]
+  const float* x = nullptr;
+  const float* dt = nullptr;
+  const float* b = nullptr;
+  const float* c = nullptr;
+  float* out = nullptr;  // may be x
+  int64_t x_stride = 0, dt_stride = 0, b_stride = 0, c_stride = 0, out_stride = 0;
+  int64_t tokens = 0;
+};
+
 struct Kernels {
   const char* isa;
   void (*product)(const Product&) noexcept;
   // One row of `cols` floats into blocks of `token` in `out`.
   void (*quantize_row)(const float* x, int64_t cols, int64_t token, const QuantRows& out) noexcept;
+  // `weight` may be null, `out` may be x.
   void (*rms_norm)(const float* x, const float* weight, float eps, int64_t cols,
                    float* out) noexcept;
   void (*causal_conv)(const Conv&) noexcept;
   void (*selective_scan)(const Scan&) noexcept;
+  void (*ssd_scan)(const SsdScan&) noexcept;
+  // out = x * silu(z); out may be x or z.
+  void (*gate)(const float* x, const float* z, int64_t n, float* out) noexcept;
   // Lane functions on arrays, for the error tables of the tests.
   void (*exp)(const float* x, int64_t n, float* out) noexcept;
   void (*softplus)(const float* x, int64_t n, float* out) noexcept;

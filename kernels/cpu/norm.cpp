@@ -1,4 +1,4 @@
-// RMSNorm: out = x * (mean(x^2) + eps)^-1/2 * weight.
+// RMSNorm: out = x * (mean(x^2) + eps)^-1/2 (* weight).
 #include "kernels/cpu/isa_kernels.h"
 #include "kernels/cpu/simd.h"
 
@@ -19,11 +19,14 @@ void rms_norm(const float* x, const float* weight, float eps, int64_t cols, floa
   }
   const float mean = sum(add(even, odd)) / static_cast<float>(cols);
   const F scale = set1(1.0f / __builtin_sqrtf(mean + eps));
-  for (i = 0; i + kLanes <= cols; i += kLanes)
-    store(out + i, mul(mul(load(x + i), scale), load(weight + i)));
+  for (i = 0; i + kLanes <= cols; i += kLanes) {
+    const F unit = mul(load(x + i), scale);
+    store(out + i, weight ? mul(unit, load(weight + i)) : unit);
+  }
   if (i < cols) {
     const int64_t n = cols - i;
-    store_first(out + i, mul(mul(load_first(x + i, n), scale), load_first(weight + i, n)), n);
+    const F unit = mul(load_first(x + i, n), scale);
+    store_first(out + i, weight ? mul(unit, load_first(weight + i, n)) : unit, n);
   }
 }
 

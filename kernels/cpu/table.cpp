@@ -34,6 +34,7 @@ const Kernels& KRAIT_CONCAT(kernels_, KRAIT_ISA)() noexcept {
   static constexpr Kernels kTable = {
       KRAIT_QUOTE(KRAIT_ISA),     KRAIT_ISA::product,        KRAIT_ISA::quantize_row,
       KRAIT_ISA::rms_norm,        KRAIT_ISA::causal_conv,    KRAIT_ISA::selective_scan,
+      KRAIT_ISA::ssd_scan,        KRAIT_ISA::gate,
       KRAIT_ISA::exp_array,       KRAIT_ISA::softplus_array, KRAIT_ISA::silu_array,
   };
   return kTable;

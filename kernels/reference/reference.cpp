@@ -22,13 +22,18 @@ Array rms_norm(const Array& x, const Array& weight, double eps, int64_t cols) {
     double squares = 0;
     for (int64_t i = 0; i < cols; ++i) squares += x[row + i] * x[row + i];
     const double scale = 1.0 / std::sqrt(squares / static_cast<double>(cols) + eps);
-    for (int64_t i = 0; i < cols; ++i) y[row + i] = x[row + i] * scale * weight[i];
+    for (int64_t i = 0; i < cols; ++i)
+      y[row + i] = x[row + i] * scale * (weight.empty() ? 1.0 : weight[i]);
   }
   return y;
 }
 
-double softplus(double v) { return v > 20.0 ? v : std::log1p(std::exp(v)); }
-double silu(double v) { return v / (1.0 + std::exp(-v)); }
+double softplus(double v) {
+  return v > 20.0 ? v : std::log1p(std::exp(v));
+}
+double silu(double v) {
+  return v / (1.0 + std::exp(-v));
+}
 
 Array causal_conv(const Array& taps, const Array& bias, Array& state, const Array& x,
                   int64_t channels, int64_t d_conv) {

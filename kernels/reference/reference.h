@@ -14,7 +14,7 @@ using Array = std::vector<double>;
 Array linear(const Array& w, const Array& bias, const Array& x, int64_t rows, int64_t cols,
              int64_t tokens);
 
-// x * (mean(x^2) + eps)^-1/2 * weight, row by row.
+// x * (mean(x^2) + eps)^-1/2 * weight, row by row; weight may be empty.
 Array rms_norm(const Array& x, const Array& weight, double eps, int64_t cols);
 
 double softplus(double v);
@@ -34,5 +34,22 @@ struct ScanInput {
   int64_t d_inner = 0, d_state = 0;
 };
 Array selective_scan(const ScanInput& in, Array& state);
+
+// x * silu(z)
+Array gate(const Array& x, const Array& z);
+
+// Mamba-2 scan. a = -exp(A_log) and dt_bias [n_heads], d [n_heads * head_dim], state [n_heads,
+// head_dim, d_state] (updated); x [T, n_heads * head_dim], dt (before bias and softplus) [T,
+// n_heads]; b, c [T, n_groups * d_state].
+struct SsdInput {
+  Array a, d, dt_bias, x, dt, b, c;
+  int64_t n_heads = 0, head_dim = 0, n_groups = 0, d_state = 0;
+  double dt_min = 0, dt_max = 0;
+};
+// The recurrence, token by token.
+Array ssd_scan(const SsdInput& in, Array& state);
+// The same from the matrix form (structured state-space duality): in chunks of `chunk` tokens, the
+// outputs are a masked product of C, B and the decays between them, plus what the chunk found.
+Array ssd_matrix(const SsdInput& in, Array& state, int64_t chunk);
 
 }  // namespace krait::reference

@@ -1,3 +1,4 @@
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -53,28 +54,33 @@ Stored count_tensors(const Checkpoint& checkpoint) {
   return stored;
 }
 
-Json layer_json(const LayerConfig& layer) {
-  return std::visit(
-      [](const Mamba1Config& c) -> Json {
-        return {{"mixer", "mamba1"},
-                {"d_inner", c.d_inner},
-                {"d_state", c.d_state},
-                {"d_conv", c.d_conv},
-                {"dt_rank", c.dt_rank}};
-      },
-      layer);
+Json mixer_json(const Mamba1Config& c) {
+  Json json = {{"mixer", "mamba1"},
+               {"d_inner", c.d_inner},
+               {"d_state", c.d_state},
+               {"d_conv", c.d_conv},
+               {"dt_rank", c.dt_rank}};
+  if (c.dt_b_c_rms_eps) json["dt_b_c_rms_eps"] = as_written(*c.dt_b_c_rms_eps);
+  return json;
 }
 
-int64_t state_bytes(const ModelConfig& config) {
-  StateLayout layout;
-  for (size_t i = 0; i < config.layers.size(); ++i) {
-    const auto add = [&](const Mamba1Config& c) {
-      layout.add(static_cast<int32_t>(i), "conv", c.d_conv - 1, c.d_inner);
-      layout.add(static_cast<int32_t>(i), "ssm", c.d_state, c.d_inner);
-    };
-    std::visit(add, config.layers[i]);
-  }
-  return layout.bytes_per_slot();
+Json mixer_json(const Mamba2Config& c) {
+  Json json = {{"mixer", "mamba2"},
+               {"d_inner", c.d_inner()},
+               {"n_heads", c.n_heads},
+               {"head_dim", c.head_dim},
+               {"n_groups", c.n_groups},
+               {"d_state", c.d_state},
+               {"d_conv", c.d_conv},
+               {"gated_norm", c.gated_norm},
+               {"norm_before_gate", c.norm_before_gate}};
+  if (c.dt_min > 0) json["dt_min"] = as_written(c.dt_min);
+  if (std::isfinite(c.dt_max)) json["dt_max"] = as_written(c.dt_max);
+  return json;
+}
+
+Json layer_json(const LayerConfig& layer) {
+  return std::visit([](const auto& c) { return mixer_json(c); }, layer);
 }
 
 Json tokenizer_json(const Tokenizer* tokenizer) {
@@ -101,7 +107,7 @@ Json to_json(const ModelFiles& files, const DeviceInfo& device) {
           {"norm_eps", as_written(config.norm_eps)},
           {"tied_head", config.tied_head},
           {"layers", std::move(layers)},
-          {"state_bytes_per_sequence", state_bytes(config)},
+          {"state_bytes_per_sequence", state_layout(config).bytes_per_slot()},
           {"tokenizer", tokenizer_json(files.tokenizer.get())},
           {"eos_ids", files.special.eos},
           {"bos_id", files.special.bos < 0 ? Json(nullptr) : Json(files.special.bos)},

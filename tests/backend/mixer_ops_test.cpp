@@ -32,7 +32,7 @@ TEST_P(MixerOpsTest, RmsNormMatchesTheReference) {
     const std::vector<float> x = random.values(5 * cols, -3, 3), weight = random.values(cols);
     const auto vector = backend_->vector(weight);
     TestRows in(x, 5, cols, 2, 1), out({}, 5, cols, 1);
-    backend_->rms_norm(in.view, *vector, 1e-5f, out.view);
+    backend_->rms_norm(in.view, vector.get(), 1, 1e-5f, out.view);
     EXPECT_LE(test::relative_error(out.values(),
                                    reference::rms_norm(doubles(x), doubles(weight), 1e-5, cols)),
               1e-6);
@@ -44,10 +44,54 @@ TEST_P(MixerOpsTest, RmsNormOfZerosIsZeroAndEpsilonIsInsideTheRoot) {
   const auto ones = backend_->vector(std::vector<float>(8, 1.0f));
   TestRows zeros(std::vector<float>(8, 0.0f), 1, 8), small(std::vector<float>(8, 1e-4f), 1, 8);
   TestRows out({}, 1, 8);
-  backend_->rms_norm(zeros.view, *ones, 1e-5f, out.view);
+  backend_->rms_norm(zeros.view, ones.get(), 1, 1e-5f, out.view);
   EXPECT_EQ(out.values(), std::vector<float>(8, 0.0f));
-  backend_->rms_norm(small.view, *ones, 1e-5f, out.view);
+  backend_->rms_norm(small.view, ones.get(), 1, 1e-5f, out.view);
   EXPECT_NEAR(out.values()[0], 1e-4 / std::sqrt(1e-8 + 1e-5), 1e-7);
+}
+
+TEST_P(MixerOpsTest, RmsNormWithoutWeightOfAColumnWindowInPlace) {
+  for (const int64_t cols : {1, 5, 16, 29, 48}) {
+    Random random(cols);
+    const std::vector<float> x = random.values(4 * cols, -3, 3);
+    TestRows rows(x, 4, cols, 3, 2);
+    backend_->rms_norm(rows.view, nullptr, 1, 1e-3f, rows.view);
+    EXPECT_LE(
+        test::relative_error(rows.values(), reference::rms_norm(doubles(x), {}, 1e-3, cols)), 1e-6);
+    EXPECT_TRUE(rows.gaps_untouched());
+  }
+}
+
+// A group is a row of its own, with its part of the weight: 2000 columns are split over threads.
+TEST_P(MixerOpsTest, RmsNormInGroupsNormalisesEachSlice) {
+  const int64_t sizes[][2] = {{1, 7}, {2, 5}, {3, 16}, {8, 33}, {4, 2000}};
+  for (const auto& [groups, size] : sizes) {
+    constexpr int64_t kTokens = 3;
+    Random random(groups * size);
+    const auto weight = random.values(groups * size);
+    auto x = random.values(kTokens * groups * size, -3, 3);
+    for (int64_t i = 0; i < size; ++i) x[i] *= 100;  // the first group is louder
+    const auto vector = backend_->vector(weight);
+    TestRows rows(x, kTokens, groups * size, 1, 1);
+    backend_->rms_norm(rows.view, vector.get(), static_cast<int32_t>(groups), 1e-5f, rows.view);
+    std::vector<double> exact = reference::rms_norm(doubles(x), {}, 1e-5, size);
+    for (size_t i = 0; i < exact.size(); ++i) exact[i] *= weight[i % weight.size()];
+    EXPECT_LE(test::relative_error(rows.values(), exact), 1e-6) << groups << " of " << size;
+    EXPECT_TRUE(rows.gaps_untouched());
+  }
+}
+
+TEST_P(MixerOpsTest, GateMatchesTheReferenceInPlace) {
+  for (const int64_t cols : {1, 15, 16, 17, 50, 3001}) {
+    Random random(cols);
+    const auto x = random.values(3 * cols, -2, 2);
+    auto z = random.values(3 * cols, -8, 8);
+    z[0] = -200.0f;  // exp overflows
+    TestRows rows(x, 3, cols, 1), gates(z, 3, cols, 2, 1);
+    backend_->gate(rows.view, gates.view, rows.view);
+    EXPECT_LE(test::relative_error(rows.values(), reference::gate(doubles(x), doubles(z))), 1e-6);
+    EXPECT_TRUE(rows.gaps_untouched());
+  }
 }
 
 struct ConvCase {

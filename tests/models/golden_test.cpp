@@ -3,7 +3,9 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include <gtest/gtest.h>
 
@@ -150,8 +152,20 @@ TEST(NarrowWeightsTest, LogitsStayClose) {
   }
 }
 
-TEST(GoldenSetTest, CoversTheParameterRange) {
-  EXPECT_GE(golden_models().size(), 6u);
+TEST(GoldenSetTest, CoversTheArchitecturesAndTheirVariants) {
+  std::map<std::string, int> cases;
+  std::set<int64_t> groups;
+  for (const std::string& name : golden_models()) {
+    const auto checkpoint = open_checkpoint((kModels / name).string());
+    const ModelConfig config = read_model_config(*checkpoint, [](const std::string&) {});
+    ++cases[config.architecture];
+    if (const auto* mamba2 = std::get_if<Mamba2Config>(&config.layers[0]))
+      groups.insert(mamba2->n_groups);
+  }
+  EXPECT_GE(cases["mamba"], 6);
+  EXPECT_GE(cases["falcon_mamba"], 2);
+  EXPECT_GE(cases["mamba2"], 5);
+  EXPECT_GE(groups.size(), 3u);
 }
 
 }  // namespace

@@ -50,7 +50,9 @@ struct CpuBuffer final : Buffer {
   Memory memory;
 };
 
-const CpuMatrix& get(const Matrix& m) noexcept { return static_cast<const CpuMatrix&>(m); }
+const CpuMatrix& get(const Matrix& m) noexcept {
+  return static_cast<const CpuMatrix&>(m);
+}
 const float* get(const Vector* v) noexcept {
   return v ? static_cast<const CpuVector*>(v)->data() : nullptr;
 }
@@ -59,9 +61,7 @@ class CpuBackend final : public Backend {
  public:
   CpuBackend(const cpu::Kernels& kernels, int32_t threads) : kernels_(kernels), pool_(threads) {}
 
-  DeviceInfo info() const override {
-    return {"cpu", cpu_name(), kernels_.isa, pool_.size()};
-  }
+  DeviceInfo info() const override { return {"cpu", cpu_name(), kernels_.isa, pool_.size()}; }
 
   std::unique_ptr<Matrix> matrix(const Tensor& tensor, DType type,
                                  const std::string& name) override {
@@ -115,12 +115,16 @@ class CpuBackend final : public Backend {
     }
   }
 
-  void rms_norm(Rows x, const Vector& weight, float eps, Rows out) override {
-    KRAIT_CHECK(x.rows == out.rows && x.cols == out.cols && weight.size == x.cols);
-    split(x.rows, x.rows * x.cols, [&](int64_t first, int64_t last) {
-      for (int64_t t = first; t < last; ++t)
-        kernels_.rms_norm(x.data + t * x.stride, get(&weight), eps, x.cols,
-                          out.data + t * out.stride);
+  void rms_norm(Rows x, const Vector* weight, int32_t groups, float eps, Rows out) override {
+    KRAIT_CHECK(x.rows == out.rows && x.cols == out.cols && (!weight || weight->size == x.cols));
+    KRAIT_CHECK(groups >= 1 && x.cols % groups == 0);
+    const int64_t cols = x.cols / groups;
+    split(x.rows * groups, x.rows * x.cols, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        const int64_t t = i / groups, start = i % groups * cols;
+        kernels_.rms_norm(x.data + t * x.stride + start, weight ? get(weight) + start : nullptr,
+                          eps, cols, out.data + t * out.stride + start);
+      }
     });
   }
 
@@ -207,6 +211,53 @@ class CpuBackend final : public Backend {
         part.tokens = segment.length;
         kernels_.selective_scan(part);
       }
+    });
+  }
+
+  void ssd_scan(const SsdWeights& w, std::span<const Segment> segments, StateView state, Rows x,
+                Rows dt, Rows b, Rows c, Rows out) override {
+    KRAIT_CHECK(w.n_groups >= 1 && w.n_heads % w.n_groups == 0 && x.cols % w.n_heads == 0);
+    KRAIT_CHECK(dt.cols == w.n_heads && w.a->size == w.n_heads && w.dt_bias->size == w.n_heads);
+    KRAIT_CHECK(b.cols == w.n_groups * w.d_state && c.cols == b.cols);
+    KRAIT_CHECK(out.cols == x.cols && w.d->size == x.cols);
+    cpu::SsdScan scan;
+    scan.a = get(w.a);
+    scan.d = get(w.d);
+    scan.dt_bias = get(w.dt_bias);
+    scan.dt_min = w.dt_min;
+    scan.dt_max = w.dt_max;
+    scan.head_dim = x.cols / w.n_heads;
+    scan.d_state = w.d_state;
+    scan.heads_per_group = w.n_heads / w.n_groups;
+    scan.x_stride = x.stride;
+    scan.dt_stride = dt.stride;
+    scan.b_stride = b.stride;
+    scan.c_stride = c.stride;
+    scan.out_stride = out.stride;
+    split(w.n_heads, 2 * x.rows * x.cols * w.d_state, [&](int64_t first, int64_t last) {
+      cpu::SsdScan part = scan;
+      part.first = first;
+      part.last = last;
+      for (const Segment& segment : segments) {
+        const int64_t row = segment.begin;
+        part.state = state.data + segment.slot * state.slot_stride;
+        part.x = x.data + row * x.stride;
+        part.dt = dt.data + row * dt.stride;
+        part.b = b.data + row * b.stride;
+        part.c = c.data + row * c.stride;
+        part.out = out.data + row * out.stride;
+        part.tokens = segment.length;
+        kernels_.ssd_scan(part);
+      }
+    });
+  }
+
+  void gate(Rows x, Rows z, Rows out) override {
+    KRAIT_CHECK(x.rows == z.rows && x.cols == z.cols && x.rows == out.rows && x.cols == out.cols);
+    split_channels(x, 8, [&](int64_t first, int64_t last) {
+      for (int64_t t = 0; t < x.rows; ++t)
+        kernels_.gate(x.data + t * x.stride + first, z.data + t * z.stride + first, last - first,
+                      out.data + t * out.stride + first);
     });
   }
 
