@@ -19,12 +19,13 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kSpelling
 }};
 
 // The same for GGUF: whole models, then what follows "layers.3." and "blk.3.".
-constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kGgufSpellings = {{
+using Spelling = std::pair<std::string_view, std::string_view>;
+constexpr std::array<Spelling, 3> kGgufSpellings = {{
     {"embedding.", "token_embd."},
     {"norm_f.", "output_norm."},
     {"lm_head.", "output."},
 }};
-constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kGgufLayerSpellings = {{
+constexpr std::array<Spelling, 10> kGgufLayerSpellings = {{
     {"norm.", "attn_norm."},
     {"mixer.in_proj.", "ssm_in."},
     {"mixer.conv1d.", "ssm_conv1d."},
@@ -38,8 +39,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kGgufLay
 }};
 
 template <size_t kCount>
-std::string respell(std::string_view name,
-                    const std::array<std::pair<std::string_view, std::string_view>, kCount>& table) {
+std::string respell(std::string_view name, const std::array<Spelling, kCount>& table) {
   for (const auto& [canonical, spelling] : table)
     if (name.starts_with(canonical))
       return std::string(spelling) + std::string(name.substr(canonical.size()));
