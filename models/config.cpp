@@ -6,6 +6,7 @@
 
 #include "krait/error.h"
 #include "krait/model.h"
+#include "models/config_gguf.h"
 #include "models/config_values.h"
 #include "models/mamba1.h"
 #include "models/mamba2.h"
@@ -285,6 +286,7 @@ class ConfigReader {
 }  // namespace
 
 ModelConfig read_model_config(const Checkpoint& checkpoint, const Warn& warn) {
+  if (is_gguf_config(checkpoint.config())) return read_gguf_config(checkpoint, warn);
   return ConfigReader(checkpoint, warn).read();
 }
 

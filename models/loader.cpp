@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "krait/error.h"
 #include "models/mixer.h"
 
@@ -6,7 +8,9 @@ namespace krait {
 std::unique_ptr<Matrix> Loader::matrix(std::string_view name, const Shape& shape) {
   const Tensor& tensor = weights.require(name, shape);
   const std::string stored = weights.stored_name(name);
-  const DType own = is_weight_type(tensor.dtype) ? tensor.dtype : DType::f32;
+  const DType own = is_weight_type(tensor.dtype)  ? tensor.dtype
+                    : is_block_type(tensor.dtype) ? DType::q8_0  // the nearest with a product
+                                                  : DType::f32;
   std::unique_ptr<Matrix> m = backend_.matrix(tensor, dtype_.value_or(own), stored);
   weights.checkpoint().release(tensor);
   parameters += tensor.elements();
@@ -21,6 +25,21 @@ std::vector<float> Loader::values(std::string_view name, const Shape& shape) {
   copy_to_f32(tensor, 0, tensor.elements(), values.data(), weights.stored_name(name));
   parameters += tensor.elements();
   return values;
+}
+
+std::vector<float> Loader::decay(int64_t layer, const Shape& shape) {
+  const std::string name = weights.decay_name(layer);
+  std::vector<float> a = values(name, shape);
+  if (name.ends_with("A_log")) {
+    for (float& value : a) value = -std::exp(value);
+    return a;
+  }
+  for (const float value : a)
+    if (!(value <= 0.0f))
+      throw InputError(weights.checkpoint().source() + ": tensor " + weights.stored_name(name) +
+                       " holds " + std::to_string(value) +
+                       "; expected A = -exp(A_log), which is never above zero");
+  return a;
 }
 
 std::unique_ptr<Vector> Loader::vector(std::string_view name, const Shape& shape) {

@@ -1,7 +1,5 @@
 #include "models/mamba1.h"
 
-#include <cmath>
-
 #include "krait/error.h"
 
 namespace krait {
@@ -64,13 +62,11 @@ Mamba1::Mamba1(Loader& loader, const Mamba1Config& config, int64_t layer, int64_
   out_proj_ = loader.matrix(name("mixer.out_proj.weight"), {d_model, d_inner});
   out_bias_ = loader.optional_vector(name("mixer.out_proj.bias"), {d_model});
   d_ = loader.vector(name("mixer.D"), {d_inner});
+  const Shape& conv_shape = loader.weights.require_conv(layer, d_inner, d_conv).shape;
   conv_taps_ = loader.vector(
-      transpose(loader.values(name("mixer.conv1d.weight"), {d_inner, 1, d_conv}), d_inner, d_conv));
+      transpose(loader.values(name("mixer.conv1d.weight"), conv_shape), d_inner, d_conv));
   conv_bias_ = loader.optional_vector(name("mixer.conv1d.bias"), {d_inner});
-  std::vector<float> a =
-      transpose(loader.values(name("mixer.A_log"), {d_inner, d_state}), d_inner, d_state);
-  for (float& value : a) value = -std::exp(value);
-  a_ = loader.vector(a);
+  a_ = loader.vector(transpose(loader.decay(layer, {d_inner, d_state}), d_inner, d_state));
   planes_ = add_planes(loader.layout, config, layer);
 }
 
@@ -78,10 +74,10 @@ Mamba1::Mamba1(Loader& loader, const Mamba1Config& config, int64_t layer, int64_
 
 Mamba1Config mamba1_config(const Weights& weights, int64_t layer, int64_t d_model) {
   Mamba1Config c;
-  const Tensor& a_log = weights.require(layer, "mixer.A_log", {-1, -1});
-  c.d_inner = a_log.shape[0];
-  c.d_state = a_log.shape[1];
-  c.d_conv = weights.require(layer, "mixer.conv1d.weight", {c.d_inner, 1, -1}).shape[2];
+  const Tensor& a = weights.require(weights.decay_name(layer), {-1, -1});
+  c.d_inner = a.shape[0];
+  c.d_state = a.shape[1];
+  c.d_conv = weights.require_conv(layer, c.d_inner, -1).shape.back();
   c.dt_rank = weights.require(layer, "mixer.dt_proj.weight", {c.d_inner, -1}).shape[1];
   const std::string where =
       weights.checkpoint().source() + ": layer " + std::to_string(layer) + ": ";

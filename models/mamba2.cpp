@@ -1,7 +1,5 @@
 #include "models/mamba2.h"
 
-#include <cmath>
-
 #include "krait/error.h"
 
 namespace krait {
@@ -90,9 +88,7 @@ Mamba2::Mamba2(Loader& loader, const Mamba2Config& config, int64_t layer, int64_
       transpose(loader.values(name("mixer.conv1d.weight"), {conv_dim, 1, config.d_conv}), conv_dim,
                 config.d_conv));
   conv_bias_ = loader.optional_vector(name("mixer.conv1d.bias"), {conv_dim});
-  std::vector<float> a = loader.values(name("mixer.A_log"), {config.n_heads});
-  for (float& value : a) value = -std::exp(value);
-  a_ = loader.vector(a);
+  a_ = loader.vector(loader.decay(layer, {config.n_heads}));
   d_ = loader.vector(load_d(loader, name("mixer.D"), config));
   dt_bias_ = loader.vector(name("mixer.dt_bias"), {config.n_heads});
   if (config.gated_norm) norm_ = loader.vector(name("mixer.norm.weight"), {d_inner});

@@ -55,15 +55,18 @@ class Loader {
   // float32 values of a tensor of any rank; `shape` as Weights::require.
   std::vector<float> values(std::string_view name, const Shape& shape);
   std::unique_ptr<Vector> vector(std::string_view name, const Shape& shape);
+  // A of a layer's recurrence, below or equal to zero, whether the checkpoint stores A itself or
+  // A_log = log(-A). Throws InputError for a stored A above zero.
+  std::vector<float> decay(int64_t layer, const Shape& shape);
   // nullptr when the checkpoint has no such tensor.
   std::unique_ptr<Vector> optional_vector(std::string_view name, const Shape& shape);
   std::unique_ptr<Vector> vector(std::span<const float> values) { return backend_.vector(values); }
 
   Weights weights;
   StateLayout& layout;
-  int64_t parameters = 0;              // loaded so far
-  int64_t matrix_bytes = 0;            // of all matrices loaded so far
-  std::array<int64_t, 16> bytes_of{};  // the same by DType
+  int64_t parameters = 0;                 // loaded so far
+  int64_t matrix_bytes = 0;               // of all matrices loaded so far
+  std::array<int64_t, kDTypeCount> bytes_of{};  // the same by DType
 
  private:
   Backend& backend_;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "krait/error.h"
+#include "models/config_gguf.h"
 
 namespace krait {
 namespace {
@@ -21,6 +22,42 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kSpellin
     {"lm_head.", "model.lm_head."},
     {"embedding.", "lm_head."},  // a tied matrix stored under the head's name alone
 }};
+
+// The same for GGUF: whole models, then what follows "layers.3." and "blk.3.".
+using Spelling = std::pair<std::string_view, std::string_view>;
+constexpr std::array<Spelling, 3> kGgufSpellings = {{
+    {"embedding.", "token_embd."},
+    {"norm_f.", "output_norm."},
+    {"lm_head.", "output."},
+}};
+constexpr std::array<Spelling, 10> kGgufLayerSpellings = {{
+    {"norm.", "attn_norm."},
+    {"mixer.in_proj.", "ssm_in."},
+    {"mixer.conv1d.", "ssm_conv1d."},
+    {"mixer.x_proj.", "ssm_x."},
+    {"mixer.dt_proj.", "ssm_dt."},
+    {"mixer.dt_bias", "ssm_dt.bias"},
+    {"mixer.A", "ssm_a"},  // A itself; there is no A_log
+    {"mixer.D", "ssm_d"},
+    {"mixer.norm.", "ssm_norm."},
+    {"mixer.out_proj.", "ssm_out."},
+}};
+
+template <size_t kCount>
+std::string respell(std::string_view name, const std::array<Spelling, kCount>& table) {
+  for (const auto& [canonical, spelling] : table)
+    if (name.starts_with(canonical))
+      return std::string(spelling) + std::string(name.substr(canonical.size()));
+  return std::string(name);
+}
+
+std::string gguf_name(std::string_view name) {
+  constexpr std::string_view kLayers = "layers.";
+  if (!name.starts_with(kLayers)) return respell(name, kGgufSpellings);
+  const size_t number_end = name.find('.', kLayers.size());
+  return "blk." + std::string(name.substr(kLayers.size(), number_end + 1 - kLayers.size())) +
+         respell(name.substr(number_end + 1), kGgufLayerSpellings);
+}
 
 bool matches(const Shape& found, const Shape& expected) {
   if (found.size() != expected.size()) return false;
@@ -42,7 +79,12 @@ std::string layer_name(int64_t layer, std::string_view name) {
   return "layers." + std::to_string(layer) + "." + std::string(name);
 }
 
+Weights::Weights(const Checkpoint& checkpoint)
+    : checkpoint_(checkpoint),
+      gguf_names_(is_gguf_config(checkpoint.config())) {}
+
 std::string Weights::stored_name(std::string_view name) const {
+  if (gguf_names_) return gguf_name(name);
   std::string first;
   for (const auto& [canonical, spelling] : kSpellings) {
     if (!name.starts_with(canonical)) continue;
@@ -71,6 +113,16 @@ const Tensor& Weights::require(std::string_view name, const Shape& shape) const 
     throw InputError(checkpoint_.file_of(stored) + ": tensor " + stored + " has shape " +
                      to_string(tensor->shape) + "; expected " + describe(shape));
   return *tensor;
+}
+
+std::string Weights::decay_name(int64_t layer) const {
+  return layer_name(layer, gguf_names_ ? "mixer.A" : "mixer.A_log");
+}
+
+const Tensor& Weights::require_conv(int64_t layer, int64_t channels, int64_t d_conv) const {
+  constexpr std::string_view kTaps = "mixer.conv1d.weight";
+  return gguf_names_ ? require(layer, kTaps, {channels, d_conv})
+                     : require(layer, kTaps, {channels, 1, d_conv});
 }
 
 const Tensor& Weights::require(int64_t layer, std::string_view name, const Shape& shape) const {

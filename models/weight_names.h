@@ -2,6 +2,7 @@
 //   Hugging Face  backbone.embeddings.weight   backbone.layers.3.mixer.in_proj.weight
 //   mamba_ssm     backbone.embedding.weight    (the rest as Hugging Face)
 //   Mistral       model.backbone.… and model.lm_head.weight (the rest as mamba_ssm)
+//   GGUF          token_embd.weight            blk.3.ssm_in.weight
 #pragma once
 
 #include <string>
@@ -16,7 +17,7 @@ namespace krait {
 // a layer "norm.weight", "mixer.in_proj.weight", …
 class Weights {
  public:
-  explicit Weights(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+  explicit Weights(const Checkpoint& checkpoint);
 
   // nullptr when the checkpoint has no such tensor.
   const Tensor* find(std::string_view name) const;
@@ -27,6 +28,14 @@ class Weights {
   const Tensor& require(std::string_view name, const Shape& shape) const;
   const Tensor& require(int64_t layer, std::string_view name, const Shape& shape) const;
 
+  // The canonical name of what a layer's A is read from: "layers.3.mixer.A_log", or
+  // "layers.3.mixer.A" where A itself is stored (GGUF).
+  std::string decay_name(int64_t layer) const;
+
+  // The taps of a layer's convolution: [channels, 1, d_conv], or [channels, d_conv] (GGUF). -1 for
+  // d_conv takes any.
+  const Tensor& require_conv(int64_t layer, int64_t channels, int64_t d_conv) const;
+
   // The name in the checkpoint, for messages; the canonical one when it is absent.
   std::string stored_name(std::string_view name) const;
 
@@ -34,6 +43,7 @@ class Weights {
 
  private:
   const Checkpoint& checkpoint_;
+  bool gguf_names_;
 };
 
 // "layers.3.mixer.D"

@@ -1,6 +1,7 @@
 // Element types of tensors, and the block types of quantised weights.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -18,8 +19,20 @@ enum class DType : uint8_t {
   i64,
   u8,
   boolean,
-  q8_0,  // 32 weights: one scale, 32 int8
+  // Blocks of 32 weights, as ggml lays them out.
+  q8_0,  // one scale, 32 int8
+  q4_0,  // a scale, 4 bits each
+  q4_1,  // a scale and a minimum, 4 bits each
+  q5_0,
+  q5_1,
+  // Super-blocks of 256 weights, whose 8 or 16 parts have small integer scales of their own.
+  q2_k,
+  q3_k,
+  q4_k,
+  q5_k,
+  q6_k,
 };
+inline constexpr size_t kDTypeCount = 20;
 
 struct DTypeInfo {
   std::string_view name;   // as written on the command line: "bf16"
@@ -32,6 +45,9 @@ inline std::string_view dtype_name(DType type) noexcept { return dtype_info(type
 
 // The type with that command-line name, if there is one.
 std::optional<DType> parse_dtype(std::string_view name) noexcept;
+
+// Several elements share a scale, so that only whole blocks can be read.
+inline bool is_block_type(DType type) noexcept { return dtype_info(type).block_elements > 1; }
 
 // Types that a matrix product can be computed on directly (`--dtype`).
 bool is_weight_type(DType type) noexcept;

@@ -16,7 +16,9 @@ using Shape = std::vector<int64_t>;  // row-major, outermost dimension first
 struct Tensor {
   DType dtype = DType::f32;
   Shape shape;
-  std::span<const std::byte> data;  // dense, little-endian, any alignment
+  // Dense, little-endian, any alignment. Block types: blocks lie along the last dimension, which
+  // is a whole number of them.
+  std::span<const std::byte> data;
 
   int64_t elements() const noexcept;
 };
@@ -27,7 +29,8 @@ int64_t element_count(const Shape& shape) noexcept;
 // "[768, 1536]"
 std::string to_string(const Shape& shape);
 
-// Converts `count` elements starting at element `first` to float32. Throws InputError for types
+// Converts `count` elements starting at element `first` to float32; neither need be a whole number
+// of blocks. Throws InputError for types
 // that have no meaning as a weight (integers, bool). `name` is used in the message.
 void copy_to_f32(const Tensor& tensor, int64_t first, int64_t count, float* out,
                  const std::string& name);

@@ -6,7 +6,7 @@
 namespace krait {
 namespace {
 
-constexpr std::array<DTypeInfo, 11> kTypes = {{
+constexpr std::array<DTypeInfo, kDTypeCount> kTypes = {{
     {"f32", 1, 4},
     {"f16", 1, 2},
     {"bf16", 1, 2},
@@ -18,6 +18,15 @@ constexpr std::array<DTypeInfo, 11> kTypes = {{
     {"u8", 1, 1},
     {"bool", 1, 1},
     {"q8_0", 32, 34},
+    {"q4_0", 32, 18},
+    {"q4_1", 32, 20},
+    {"q5_0", 32, 22},
+    {"q5_1", 32, 24},
+    {"q2_k", 256, 84},
+    {"q3_k", 256, 110},
+    {"q4_k", 256, 144},
+    {"q5_k", 256, 176},
+    {"q6_k", 256, 210},
 }};
 
 }  // namespace

@@ -1,8 +1,10 @@
 #include "krait/tensor.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "krait/error.h"
+#include "src/base/block_types.h"
 
 namespace krait {
 namespace {
@@ -13,6 +15,19 @@ void convert(const std::byte* from, int64_t count, float* out, Convert to_f32) {
     T value;
     std::memcpy(&value, from + i * static_cast<int64_t>(sizeof(T)), sizeof(T));
     out[i] = to_f32(value);
+  }
+}
+
+// A range may begin or end inside a block.
+void dequantize(const Tensor& tensor, int64_t first, int64_t count, float* out) {
+  const DTypeInfo& info = dtype_info(tensor.dtype);
+  float values[kMaxBlockElements];
+  for (const int64_t end = first + count; first < end;) {
+    const int64_t block = first / info.block_elements, skip = first % info.block_elements;
+    const int64_t taken = std::min(end - first, info.block_elements - skip);
+    dequantize_block(tensor.dtype, tensor.data.data() + block * info.block_bytes, values);
+    out = std::copy_n(values + skip, taken, out);
+    first += taken;
   }
 }
 
@@ -35,6 +50,7 @@ std::string to_string(const Shape& shape) {
 void copy_to_f32(const Tensor& tensor, int64_t first, int64_t count, float* out,
                  const std::string& name) {
   const DTypeInfo& info = dtype_info(tensor.dtype);
+  if (is_block_type(tensor.dtype)) return dequantize(tensor, first, count, out);
   const std::byte* from = tensor.data.data() + first * info.block_bytes;
   switch (tensor.dtype) {
     case DType::f32:
@@ -48,7 +64,7 @@ void copy_to_f32(const Tensor& tensor, int64_t first, int64_t count, float* out,
       return convert<uint16_t>(from, count, out, f32_from_bf16);
     default:
       throw InputError("tensor " + name + " has type " + std::string(info.name) +
-                       "; expected f32, f16, bf16 or f64");
+                       "; expected f32, f16, bf16, f64 or a block type");
   }
 }
 

@@ -8,6 +8,7 @@
 
 #include "krait/error.h"
 #include "src/base/json.h"
+#include "src/formats/gguf.h"
 #include "src/formats/safetensors.h"
 #include "src/formats/safetensors_checkpoint.h"
 
@@ -18,7 +19,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kWeights = "model.safetensors";
 constexpr std::string_view kIndex = "model.safetensors.index.json";
-constexpr std::array<std::string_view, 4> kLaterKinds = {".gguf", ".bin", ".pt", ".pth"};
+constexpr std::array<std::string_view, 3> kLaterKinds = {".bin", ".pt", ".pth"};
 
 bool is_later_kind(const fs::path& file) {
   return std::find(kLaterKinds.begin(), kLaterKinds.end(), file.extension().string()) !=
@@ -55,12 +56,17 @@ nlohmann::json read_config(const fs::path& folder) {
 
 // Says what a folder without safetensors weights does hold.
 [[noreturn]] void refuse_folder(const fs::path& folder) {
-  std::vector<fs::path> later;
+  std::vector<fs::path> later, gguf;
   std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error))
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
     if (is_later_kind(entry.path())) later.push_back(entry.path());
+    if (entry.path().extension() == ".gguf") gguf.push_back(entry.path());
+  }
   if (error) throw InputError("cannot list " + folder.string() + ": " + error.message());
   if (!later.empty()) refuse_later_kind(*std::min_element(later.begin(), later.end()));
+  if (!gguf.empty())
+    throw InputError("the folder " + folder.string() + " holds GGUF files; name the one to open, " +
+                     std::min_element(gguf.begin(), gguf.end())->string());
   throw InputError("the folder " + folder.string() + " holds no weights: looked for " +
                    std::string(kWeights) + " and " + std::string(kIndex));
 }
@@ -87,9 +93,10 @@ std::unique_ptr<Checkpoint> open_checkpoint(const std::string& path) {
       break;
   }
   if (is_later_kind(file)) refuse_later_kind(file);
+  if (file.extension() == ".gguf") return open_gguf(path);
   if (file.extension() != ".safetensors")
     throw InputError(path + ": not a kind of checkpoint that is known; expected a folder with " +
-                     "config.json and weights, or a .safetensors file");
+                     "config.json and weights, or a .safetensors or .gguf file");
   return open_single_safetensors(path, path, read_config(file.parent_path()));
 }
 

@@ -9,8 +9,9 @@
 namespace krait {
 
 // `path` is a folder in the Hugging Face layout (config.json beside model.safetensors, or beside
-// model.safetensors.index.json and its shards) or a .safetensors file with config.json beside it.
-// The weights are mapped, not read. Throws InputError naming the file and what is wrong with it.
+// model.safetensors.index.json and its shards), a .safetensors file with config.json beside it, or
+// a .gguf file, whose metadata are the config. The weights are mapped, not read. Throws
+// InputError naming the file and what is wrong with it.
 std::unique_ptr<Checkpoint> open_checkpoint(const std::string& path);
 
 }  // namespace krait

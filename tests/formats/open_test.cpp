@@ -141,12 +141,19 @@ TEST(OpenCheckpoint, SaysWhatItLookedForInAFolderWithoutWeights) {
 }
 
 TEST(OpenCheckpoint, NamesWeightsOfKindsThatAreNotReadYet) {
-  for (const char* name : {"pytorch_model.bin", "model.gguf", "model.pt", "model.pth"}) {
+  for (const char* name : {"pytorch_model.bin", "model.pt", "model.pth"}) {
     const TempFolder folder;
     const std::string path = folder.write(name, "x");
     EXPECT_THAT(refusal(folder.path()), AllOf(HasSubstr(path), HasSubstr("not supported yet")));
     EXPECT_THAT(refusal(path), AllOf(HasSubstr(path), HasSubstr("not supported yet")));
   }
+}
+
+TEST(OpenCheckpoint, AsksWhichGgufFileOfAFolder) {
+  const TempFolder folder;
+  folder.write("b.gguf", "x");
+  const std::string first = folder.write("a.gguf", "x");
+  EXPECT_THAT(refusal(folder.path()), HasSubstr("name the one to open, " + first));
 }
 
 TEST(OpenCheckpoint, NamesAFileOfAnUnknownKind) {
