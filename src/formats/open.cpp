@@ -8,26 +8,42 @@
 
 #include "krait/error.h"
 #include "src/base/json.h"
+#include "src/formats/file_checkpoint.h"
 #include "src/formats/safetensors.h"
-#include "src/formats/safetensors_checkpoint.h"
+#include "src/formats/torch_file.h"
 
 namespace krait {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kWeights = "model.safetensors";
-constexpr std::string_view kIndex = "model.safetensors.index.json";
-constexpr std::array<std::string_view, 4> kLaterKinds = {".gguf", ".bin", ".pt", ".pth"};
+// A format, what folders call its weights, single or by their index, and how its files end.
+struct Kind {
+  WeightsFormat format;
+  std::string_view weights;
+  std::string_view index;
+  std::vector<std::string_view> extensions;
+};
+
+// In the order of preference.
+const std::array<Kind, 2> kKinds = {{
+    {{"safetensors", read_safetensors},
+     "model.safetensors",
+     "model.safetensors.index.json",
+     {".safetensors"}},
+    {{"PyTorch", read_torch_file},
+     "pytorch_model.bin",
+     "pytorch_model.bin.index.json",
+     {".bin", ".pt", ".pth"}},
+}};
 
 bool is_later_kind(const fs::path& file) {
-  return std::find(kLaterKinds.begin(), kLaterKinds.end(), file.extension().string()) !=
-         kLaterKinds.end();
+  return file.extension() == ".gguf";
 }
 
 [[noreturn]] void refuse_later_kind(const fs::path& file) {
   throw InputError(file.string() + ": " + file.extension().string() +
-                   " files are not supported yet; expected .safetensors");
+                   " files are not supported yet; expected .safetensors, .bin, .pt or .pth");
 }
 
 // What exists under that name; InputError when that cannot even be found out.
@@ -53,7 +69,7 @@ nlohmann::json read_config(const fs::path& folder) {
   return config;
 }
 
-// Says what a folder without safetensors weights does hold.
+// Says what a folder without weights does hold.
 [[noreturn]] void refuse_folder(const fs::path& folder) {
   std::vector<fs::path> later;
   std::error_code error;
@@ -61,16 +77,21 @@ nlohmann::json read_config(const fs::path& folder) {
     if (is_later_kind(entry.path())) later.push_back(entry.path());
   if (error) throw InputError("cannot list " + folder.string() + ": " + error.message());
   if (!later.empty()) refuse_later_kind(*std::min_element(later.begin(), later.end()));
-  throw InputError("the folder " + folder.string() + " holds no weights: looked for " +
-                   std::string(kWeights) + " and " + std::string(kIndex));
+  std::string names;
+  for (const Kind& kind : kKinds)
+    names +=
+        (names.empty() ? "" : ", ") + std::string(kind.weights) + ", " + std::string(kind.index);
+  throw InputError("the folder " + folder.string() + " holds no weights: looked for " + names);
 }
 
 std::unique_ptr<Checkpoint> open_folder(const std::string& path) {
   const fs::path folder(path);
-  if (is_there(folder / kWeights))
-    return open_single_safetensors(path, (folder / kWeights).string(), read_config(folder));
-  if (is_there(folder / kIndex))
-    return open_sharded_safetensors(path, (folder / kIndex).string(), read_config(folder));
+  for (const Kind& kind : kKinds) {
+    const fs::path weights = folder / kind.weights, index = folder / kind.index;
+    if (is_there(weights))
+      return open_single_file(path, weights.string(), read_config(folder), kind.format);
+    if (is_there(index)) return open_shards(path, index.string(), read_config(folder), kind.format);
+  }
   refuse_folder(folder);
 }
 
@@ -87,10 +108,13 @@ std::unique_ptr<Checkpoint> open_checkpoint(const std::string& path) {
       break;
   }
   if (is_later_kind(file)) refuse_later_kind(file);
-  if (file.extension() != ".safetensors")
-    throw InputError(path + ": not a kind of checkpoint that is known; expected a folder with " +
-                     "config.json and weights, or a .safetensors file");
-  return open_single_safetensors(path, path, read_config(file.parent_path()));
+  const std::string extension = file.extension().string();
+  for (const Kind& kind : kKinds)
+    if (std::find(kind.extensions.begin(), kind.extensions.end(), extension) !=
+        kind.extensions.end())
+      return open_single_file(path, path, read_config(file.parent_path()), kind.format);
+  throw InputError(path + ": not a kind of checkpoint that is known; expected a folder with " +
+                   "config.json and weights, or a .safetensors, .bin, .pt or .pth file");
 }
 
 }  // namespace krait
