@@ -138,7 +138,7 @@ void Reader::check_stored(uint16_t flags, uint16_t method, std::string_view name
   if ((flags & kEncryptionFlags) != 0) refuse("member " + quote(name) + " is encrypted");
   if (method != 0)
     refuse("member " + quote(name) + " is compressed (method " + std::to_string(method) +
-           "); expected it stored, as PyTorch writes it");
+           "); expected it stored, as torch.save writes it (TorchScript archives are not read)");
 }
 
 void Reader::check_name(std::string_view name) const {

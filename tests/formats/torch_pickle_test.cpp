@@ -94,11 +94,13 @@ TEST(Pickle, ReadsSequences) {
 }
 
 TEST(Pickle, RemembersObjects) {
-  const std::string bytes = pickle("]q" + std::string(1, '\0') + "K\7r" + u32(1) + "a(h" +
-                                   std::string(1, '\0') + "j" + u32(1) + "t");
+  const std::string zero(1, '\0');
+  const std::string bytes =
+      pickle("(]q" + zero + "K\7r" + u32(1) + "aj" + u32(1) + "h" + zero + "t");
   const Pickle read = parse(bytes);
   const auto& items = read.sequences[std::get<TupleRef>(read.root).index];
   EXPECT_EQ(std::get<int64_t>(items[1]), 7);
+  EXPECT_EQ(std::get<ListRef>(items[0]).index, std::get<ListRef>(items[2]).index);
   const auto& list = read.sequences[std::get<ListRef>(items[0]).index];
   EXPECT_EQ(std::get<int64_t>(list.at(0)), 7);
 }
@@ -182,7 +184,8 @@ TEST(PickleRefuses, OrderedDictAndSizeWithOddArguments) {
 }
 
 TEST(PickleRefuses, AnEmptyStack) {
-  for (const char* body : {"q\1", "a", "\x85", "s", "R", "Q", "b", "K\1s", "K\1K\2\x87"})
+  EXPECT_THAT(refusal(std::string("q\0", 2)), HasSubstr("it needs"));
+  for (const char* body : {"a", "\x85", "s", "R", "Q", "b", "K\1s", "K\1K\2\x87"})
     EXPECT_THAT(refusal(body), HasSubstr("it needs")) << body;
 }
 

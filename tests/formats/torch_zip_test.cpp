@@ -159,7 +159,7 @@ TEST(Zip, RefusesAPackedSizeOtherThanTheSize) {
 }
 
 TEST(Zip, RefusesEncryption) {
-  for (const uint16_t flags : {1, 0x40, 0x2000})
+  for (const uint16_t flags : {uint16_t{1}, uint16_t{0x40}, uint16_t{0x2000}})
     EXPECT_THAT(refusal(zip({{.name = "a", .data = "b", .flags = flags}})),
                 HasSubstr("\"a\" is encrypted"));
 }
