@@ -8,28 +8,37 @@
 
 #include "krait/error.h"
 #include "src/base/json.h"
+#include "src/formats/file_checkpoint.h"
 #include "src/formats/gguf.h"
 #include "src/formats/safetensors.h"
-#include "src/formats/safetensors_checkpoint.h"
+#include "src/formats/torch_file.h"
 
 namespace krait {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kWeights = "model.safetensors";
-constexpr std::string_view kIndex = "model.safetensors.index.json";
-constexpr std::array<std::string_view, 3> kLaterKinds = {".bin", ".pt", ".pth"};
+// A format, what folders call its weights, single or by their index, and how its files end.
+struct Kind {
+  WeightsFormat format;
+  std::string_view weights;
+  std::string_view index;
+  std::vector<std::string_view> extensions;
+};
 
-bool is_later_kind(const fs::path& file) {
-  return std::find(kLaterKinds.begin(), kLaterKinds.end(), file.extension().string()) !=
-         kLaterKinds.end();
-}
+constexpr std::string_view kGguf = ".gguf";
 
-[[noreturn]] void refuse_later_kind(const fs::path& file) {
-  throw InputError(file.string() + ": " + file.extension().string() +
-                   " files are not supported yet; expected .safetensors");
-}
+// In the order of preference.
+const std::array<Kind, 2> kKinds = {{
+    {{"safetensors", read_safetensors},
+     "model.safetensors",
+     "model.safetensors.index.json",
+     {".safetensors"}},
+    {{"PyTorch", read_torch_file},
+     "pytorch_model.bin",
+     "pytorch_model.bin.index.json",
+     {".bin", ".pt", ".pth"}},
+}};
 
 // What exists under that name; InputError when that cannot even be found out.
 fs::file_type type_of(const fs::path& path) {
@@ -54,29 +63,31 @@ nlohmann::json read_config(const fs::path& folder) {
   return config;
 }
 
-// Says what a folder without safetensors weights does hold.
+// Says what a folder without weights under a known name does hold.
 [[noreturn]] void refuse_folder(const fs::path& folder) {
-  std::vector<fs::path> later, gguf;
+  std::vector<fs::path> gguf;
   std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
-    if (is_later_kind(entry.path())) later.push_back(entry.path());
-    if (entry.path().extension() == ".gguf") gguf.push_back(entry.path());
-  }
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error))
+    if (entry.path().extension() == kGguf) gguf.push_back(entry.path());
   if (error) throw InputError("cannot list " + folder.string() + ": " + error.message());
-  if (!later.empty()) refuse_later_kind(*std::min_element(later.begin(), later.end()));
   if (!gguf.empty())
     throw InputError("the folder " + folder.string() + " holds GGUF files; name the one to open, " +
                      std::min_element(gguf.begin(), gguf.end())->string());
-  throw InputError("the folder " + folder.string() + " holds no weights: looked for " +
-                   std::string(kWeights) + " and " + std::string(kIndex));
+  std::string names;
+  for (const Kind& kind : kKinds)
+    names +=
+        (names.empty() ? "" : ", ") + std::string(kind.weights) + ", " + std::string(kind.index);
+  throw InputError("the folder " + folder.string() + " holds no weights: looked for " + names);
 }
 
 std::unique_ptr<Checkpoint> open_folder(const std::string& path) {
   const fs::path folder(path);
-  if (is_there(folder / kWeights))
-    return open_single_safetensors(path, (folder / kWeights).string(), read_config(folder));
-  if (is_there(folder / kIndex))
-    return open_sharded_safetensors(path, (folder / kIndex).string(), read_config(folder));
+  for (const Kind& kind : kKinds) {
+    const fs::path weights = folder / kind.weights, index = folder / kind.index;
+    if (is_there(weights))
+      return open_single_file(path, weights.string(), read_config(folder), kind.format);
+    if (is_there(index)) return open_shards(path, index.string(), read_config(folder), kind.format);
+  }
   refuse_folder(folder);
 }
 
@@ -92,12 +103,14 @@ std::unique_ptr<Checkpoint> open_checkpoint(const std::string& path) {
     default:
       break;
   }
-  if (is_later_kind(file)) refuse_later_kind(file);
-  if (file.extension() == ".gguf") return open_gguf(path);
-  if (file.extension() != ".safetensors")
-    throw InputError(path + ": not a kind of checkpoint that is known; expected a folder with " +
-                     "config.json and weights, or a .safetensors or .gguf file");
-  return open_single_safetensors(path, path, read_config(file.parent_path()));
+  const std::string extension = file.extension().string();
+  if (extension == kGguf) return open_gguf(path);
+  for (const Kind& kind : kKinds)
+    if (std::find(kind.extensions.begin(), kind.extensions.end(), extension) !=
+        kind.extensions.end())
+      return open_single_file(path, path, read_config(file.parent_path()), kind.format);
+  throw InputError(path + ": not a kind of checkpoint that is known; expected a folder with " +
+                   "config.json and weights, or a .safetensors, .bin, .pt, .pth or .gguf file");
 }
 
 }  // namespace krait

@@ -314,8 +314,8 @@ void check_names(const std::vector<Description>& sorted) {
 
 }  // namespace
 
-std::vector<SafetensorsEntry> parse_safetensors(std::span<const std::byte> file,
-                                                const std::string& source) {
+std::vector<WeightsEntry> parse_safetensors(std::span<const std::byte> file,
+                                            const std::string& source) {
   const Parts parts = split(file, source);
   HeaderReader reader;
   parse_json_events(parts.header, source + " (header)", reader);
@@ -329,7 +329,7 @@ std::vector<SafetensorsEntry> parse_safetensors(std::span<const std::byte> file,
   } catch (const InputError& error) {
     throw InputError(source + ": " + error.what());
   }
-  std::vector<SafetensorsEntry> entries;
+  std::vector<WeightsEntry> entries;
   entries.reserve(tensors.size());
   for (Description& tensor : tensors) {
     const auto [begin, end] = *tensor.offsets;
@@ -340,6 +340,12 @@ std::vector<SafetensorsEntry> parse_safetensors(std::span<const std::byte> file,
                        dtype ? std::string_view() : tensor.type->name});
   }
   return entries;
+}
+
+WeightsFile read_safetensors(const std::string& path) {
+  WeightsFile weights(path);
+  weights.entries = parse_safetensors(weights.file.bytes(), path);
+  return weights;
 }
 
 }  // namespace krait

@@ -140,15 +140,6 @@ TEST(OpenCheckpoint, SaysWhatItLookedForInAFolderWithoutWeights) {
               AllOf(HasSubstr(folder.path()), HasSubstr("model.safetensors"), HasSubstr(kIndex)));
 }
 
-TEST(OpenCheckpoint, NamesWeightsOfKindsThatAreNotReadYet) {
-  for (const char* name : {"pytorch_model.bin", "model.pt", "model.pth"}) {
-    const TempFolder folder;
-    const std::string path = folder.write(name, "x");
-    EXPECT_THAT(refusal(folder.path()), AllOf(HasSubstr(path), HasSubstr("not supported yet")));
-    EXPECT_THAT(refusal(path), AllOf(HasSubstr(path), HasSubstr("not supported yet")));
-  }
-}
-
 TEST(OpenCheckpoint, AsksWhichGgufFileOfAFolder) {
   const TempFolder folder;
   folder.write("b.gguf", "x");

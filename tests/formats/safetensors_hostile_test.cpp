@@ -15,7 +15,7 @@ using test::as_bytes;
 using test::entry;
 using test::safetensors;
 
-std::vector<SafetensorsEntry> parse(const std::string& file) {
+std::vector<WeightsEntry> parse(const std::string& file) {
   return parse_safetensors(as_bytes(file), "x.safetensors");
 }
 
@@ -53,7 +53,7 @@ TEST(HostileSafetensors, DamagedBytesAreReadOrRefused) {
     }
     const auto first = as_bytes(damaged).data();
     try {
-      for (const SafetensorsEntry& e : parse(damaged)) {
+      for (const WeightsEntry& e : parse(damaged)) {
         ASSERT_GE(e.tensor.data.data(), first);
         ASSERT_LE(e.tensor.data.data() + e.tensor.data.size(), first + damaged.size());
       }

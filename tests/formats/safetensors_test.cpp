@@ -17,7 +17,7 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::StartsWith;
 
-std::vector<SafetensorsEntry> parse(const std::string& file) {
+std::vector<WeightsEntry> parse(const std::string& file) {
   return parse_safetensors(as_bytes(file), "x.safetensors");
 }
 

@@ -1,4 +1,4 @@
-#include "src/formats/safetensors_checkpoint.h"
+#include "src/formats/file_checkpoint.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -10,7 +10,6 @@
 
 #include "krait/error.h"
 #include "src/base/json.h"
-#include "src/formats/safetensors.h"
 
 namespace krait {
 namespace {
@@ -19,19 +18,23 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using WeightMap = std::map<std::string, std::string>;  // tensor -> file name
 
-class SafetensorsCheckpoint final : public Checkpoint {
+class FileCheckpoint final : public Checkpoint {
  public:
-  SafetensorsCheckpoint(std::string source, json config, std::vector<SafetensorsFile> files)
-      : source_(std::move(source)), config_(std::move(config)), files_(std::move(files)) {
-    for (const SafetensorsFile& file : files_)
-      for (const SafetensorsEntry& entry : file.entries) tensors_.push_back({&entry, &file.file});
+  FileCheckpoint(std::string source, json config, std::vector<WeightsFile> files,
+                 std::string_view container)
+      : source_(std::move(source)),
+        container_(container),
+        config_(std::move(config)),
+        files_(std::move(files)) {
+    for (const WeightsFile& file : files_)
+      for (const WeightsEntry& entry : file.entries) tensors_.push_back({&entry, &file.file});
     std::sort(tensors_.begin(), tensors_.end(),
               [](const Located& a, const Located& b) { return a.entry->name < b.entry->name; });
     for (const Located& tensor : tensors_) names_.push_back(tensor.entry->name);
   }
 
   const std::string& source() const noexcept override { return source_; }
-  std::string_view container() const noexcept override { return "safetensors"; }
+  std::string_view container() const noexcept override { return container_; }
   const json& config() const noexcept override { return config_; }
   const std::vector<std::string>& names() const noexcept override { return names_; }
 
@@ -51,13 +54,13 @@ class SafetensorsCheckpoint final : public Checkpoint {
   }
 
   void release(const Tensor& tensor) const noexcept override {
-    for (const SafetensorsFile& file : files_)
+    for (const WeightsFile& file : files_)
       if (file.file.contains(tensor.data.data())) file.file.release(tensor.data);
   }
 
  private:
   struct Located {
-    const SafetensorsEntry* entry;
+    const WeightsEntry* entry;
     const MappedFile* file;
   };
 
@@ -69,8 +72,9 @@ class SafetensorsCheckpoint final : public Checkpoint {
   }
 
   std::string source_;
+  std::string_view container_;  // of a WeightsFormat: lives for ever
   json config_;
-  std::vector<SafetensorsFile> files_;
+  std::vector<WeightsFile> files_;
   std::vector<Located> tensors_;  // by name, into files_
   std::vector<std::string> names_;
 };
@@ -105,9 +109,9 @@ WeightMap read_index(const std::string& index) {
 }
 
 // Drops what the index does not map; a mapped tensor must lie in its own shard and no other.
-void keep_mapped(std::vector<SafetensorsEntry>& entries, const WeightMap& weights,
+void keep_mapped(std::vector<WeightsEntry>& entries, const WeightMap& weights,
                  const std::string& shard, const std::string& index) {
-  std::erase_if(entries, [&](const SafetensorsEntry& entry) {
+  std::erase_if(entries, [&](const WeightsEntry& entry) {
     const auto mapped = weights.find(entry.name);
     if (mapped == weights.end()) return true;
     if (mapped->second != shard)
@@ -117,11 +121,11 @@ void keep_mapped(std::vector<SafetensorsEntry>& entries, const WeightMap& weight
   });
 }
 
-void check_complete(const std::vector<SafetensorsFile>& shards, const WeightMap& weights,
+void check_complete(const std::vector<WeightsFile>& shards, const WeightMap& weights,
                     const std::string& index) {
   std::set<std::string_view> present;
-  for (const SafetensorsFile& shard : shards)
-    for (const SafetensorsEntry& entry : shard.entries) present.insert(entry.name);
+  for (const WeightsFile& shard : shards)
+    for (const WeightsEntry& entry : shard.entries) present.insert(entry.name);
   for (const auto& [tensor, file] : weights)
     if (!present.contains(tensor))
       throw InputError(index + ": weight_map sends tensor " + quote(tensor) + " to " + quote(file) +
@@ -130,30 +134,30 @@ void check_complete(const std::vector<SafetensorsFile>& shards, const WeightMap&
 
 }  // namespace
 
-std::unique_ptr<Checkpoint> open_single_safetensors(const std::string& source,
-                                                    const std::string& file, json config) {
-  std::vector<SafetensorsFile> files;
-  files.emplace_back(file);
-  return std::make_unique<SafetensorsCheckpoint>(source, std::move(config), std::move(files));
+std::unique_ptr<Checkpoint> open_single_file(const std::string& source, const std::string& file,
+                                             json config, const WeightsFormat& format) {
+  std::vector<WeightsFile> files;
+  files.push_back(format.read(file));
+  return std::make_unique<FileCheckpoint>(source, std::move(config), std::move(files), format.name);
 }
 
-std::unique_ptr<Checkpoint> open_sharded_safetensors(const std::string& source,
-                                                     const std::string& index, json config) {
+std::unique_ptr<Checkpoint> open_shards(const std::string& source, const std::string& index,
+                                        json config, const WeightsFormat& format) {
   const WeightMap weights = read_index(index);
   std::map<std::string, std::string> shards;  // file name -> a tensor in it
   for (const auto& [tensor, file] : weights) shards.emplace(file, tensor);
-  std::vector<SafetensorsFile> files;
+  std::vector<WeightsFile> files;
   for (const auto& [name, tensor] : shards) {
     const fs::path path = fs::path(index).parent_path() / name;
     std::error_code ignored;  // whatever else is wrong, opening will say
     if (fs::status(path, ignored).type() == fs::file_type::not_found)
       throw InputError("there is no " + path.string() + ", the shard to which " + index +
                        " sends tensor " + quote(tensor));
-    files.emplace_back(path.string());
+    files.push_back(format.read(path.string()));
     keep_mapped(files.back().entries, weights, name, index);
   }
   check_complete(files, weights, index);
-  return std::make_unique<SafetensorsCheckpoint>(source, std::move(config), std::move(files));
+  return std::make_unique<FileCheckpoint>(source, std::move(config), std::move(files), format.name);
 }
 
 }  // namespace krait
