@@ -19,75 +19,70 @@ using nlohmann::json;
 
 // How a family of config.json files spells its keys; nullptr for what it does not say.
 struct Dialect {
-  const char *d_model, *n_layer, *norm_eps, *tied, *vocab_multiple;
-  const char* mixer;  // the object that holds the mixer's keys; nullptr: the document itself
-  const char *d_inner, *d_state, *d_conv, *dt_rank, *n_heads, *head_dim, *n_groups;
-  const char *bias, *conv_bias, *dt_limit, *gated_norm, *norm_before_gate;
+  const char* d_model;
+  const char* n_layer;
+  const char* norm_eps = nullptr;
+  const char* tied;
+  const char* vocab_multiple = nullptr;
+  const char* mixer = nullptr;  // the object that holds the mixer's keys; nullptr: the document
+  const char* d_inner = nullptr;
+  const char* d_state = nullptr;
+  const char* d_conv = nullptr;
+  const char* dt_rank = nullptr;
+  const char* n_heads = nullptr;
+  const char* head_dim = nullptr;
+  const char* n_groups;
+  const char* bias = nullptr;
+  const char* conv_bias = nullptr;
+  const char* dt_limit = nullptr;
+  const char* gated_norm = nullptr;
+  const char* norm_before_gate = nullptr;
   int64_t n_groups_default;
 };
 
 // transformers. It ignores norm_before_gate, which published files carry with either value.
-constexpr Dialect kHuggingFace = {"hidden_size",
-                                  "num_hidden_layers",
-                                  "layer_norm_epsilon",
-                                  "tie_word_embeddings",
-                                  nullptr,
-                                  nullptr,
-                                  "intermediate_size",
-                                  "state_size",
-                                  "conv_kernel",
-                                  "time_step_rank",
-                                  "num_heads",
-                                  "head_dim",
-                                  "n_groups",
-                                  "use_bias",
-                                  "use_conv_bias",
-                                  "time_step_limit",
-                                  "rms_norm",
-                                  nullptr,
-                                  8};
+constexpr Dialect kHuggingFace = {.d_model = "hidden_size",
+                                  .n_layer = "num_hidden_layers",
+                                  .norm_eps = "layer_norm_epsilon",
+                                  .tied = "tie_word_embeddings",
+                                  .d_inner = "intermediate_size",
+                                  .d_state = "state_size",
+                                  .d_conv = "conv_kernel",
+                                  .dt_rank = "time_step_rank",
+                                  .n_heads = "num_heads",
+                                  .head_dim = "head_dim",
+                                  .n_groups = "n_groups",
+                                  .bias = "use_bias",
+                                  .conv_bias = "use_conv_bias",
+                                  .dt_limit = "time_step_limit",
+                                  .gated_norm = "rms_norm",
+                                  .n_groups_default = 8};
 
 // mamba_ssm: MambaConfig, with the arguments of the mixer's constructor in ssm_cfg.
-constexpr Dialect kMambaSsm = {"d_model",
-                               "n_layer",
-                               nullptr,
-                               "tie_embeddings",
-                               "pad_vocab_size_multiple",
-                               "ssm_cfg",
-                               nullptr,
-                               "d_state",
-                               "d_conv",
-                               "dt_rank",
-                               nullptr,
-                               "headdim",
-                               "ngroups",
-                               "bias",
-                               "conv_bias",
-                               "dt_limit",
-                               "rmsnorm",
-                               "norm_before_gate",
-                               1};
+constexpr Dialect kMambaSsm = {.d_model = "d_model",
+                               .n_layer = "n_layer",
+                               .tied = "tie_embeddings",
+                               .vocab_multiple = "pad_vocab_size_multiple",
+                               .mixer = "ssm_cfg",
+                               .d_state = "d_state",
+                               .d_conv = "d_conv",
+                               .dt_rank = "dt_rank",
+                               .head_dim = "headdim",
+                               .n_groups = "ngroups",
+                               .bias = "bias",
+                               .conv_bias = "conv_bias",
+                               .dt_limit = "dt_limit",
+                               .gated_norm = "rmsnorm",
+                               .norm_before_gate = "norm_before_gate",
+                               .n_groups_default = 1};
 
 // Mistral's layout of Mamba-Codestral: a Mamba-2 of mamba_ssm with few keys.
-constexpr Dialect kMistral = {"dim",
-                              "n_layers",
-                              nullptr,
-                              "tie_embeddings",
-                              "pad_vocab_size_multiple",
-                              nullptr,
-                              nullptr,
-                              nullptr,
-                              nullptr,
-                              nullptr,
-                              nullptr,
-                              nullptr,
-                              "n_groups",
-                              nullptr,
-                              nullptr,
-                              nullptr,
-                              nullptr,
-                              nullptr,
-                              1};
+constexpr Dialect kMistral = {.d_model = "dim",
+                              .n_layer = "n_layers",
+                              .tied = "tie_embeddings",
+                              .vocab_multiple = "pad_vocab_size_multiple",
+                              .n_groups = "n_groups",
+                              .n_groups_default = 1};
 
 class ConfigReader {
  public:

@@ -156,9 +156,7 @@ class GgufConfigReader {
 
 }  // namespace
 
-bool is_gguf_config(const json& config) {
-  return config.contains("general.architecture");
-}
+bool is_gguf_config(const json& config) { return config.contains("general.architecture"); }
 
 ModelConfig read_gguf_config(const Checkpoint& checkpoint, const Warn& warn) {
   return GgufConfigReader(checkpoint, warn).read();

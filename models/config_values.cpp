@@ -37,12 +37,8 @@ ConfigValues::ConfigValues(const json& object, std::string source, const Warn& w
   if (!object_.is_object()) fail("is not a JSON object");
 }
 
-void ConfigValues::fail(const std::string& what) const {
-  throw InputError(source_ + ": " + what);
-}
-void ConfigValues::warn(const std::string& what) const {
-  warn_(source_ + ": " + what);
-}
+void ConfigValues::fail(const std::string& what) const { throw InputError(source_ + ": " + what); }
+void ConfigValues::warn(const std::string& what) const { warn_(source_ + ": " + what); }
 
 const json* ConfigValues::value(const char* key) const {
   if (key == nullptr) return nullptr;

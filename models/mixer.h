@@ -64,8 +64,8 @@ class Loader {
 
   Weights weights;
   StateLayout& layout;
-  int64_t parameters = 0;                 // loaded so far
-  int64_t matrix_bytes = 0;               // of all matrices loaded so far
+  int64_t parameters = 0;                       // loaded so far
+  int64_t matrix_bytes = 0;                     // of all matrices loaded so far
   std::array<int64_t, kDTypeCount> bytes_of{};  // the same by DType
 
  private:

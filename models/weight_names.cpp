@@ -80,8 +80,7 @@ std::string layer_name(int64_t layer, std::string_view name) {
 }
 
 Weights::Weights(const Checkpoint& checkpoint)
-    : checkpoint_(checkpoint),
-      gguf_names_(is_gguf_config(checkpoint.config())) {}
+    : checkpoint_(checkpoint), gguf_names_(is_gguf_config(checkpoint.config())) {}
 
 std::string Weights::stored_name(std::string_view name) const {
   if (gguf_names_) return gguf_name(name);

@@ -29,10 +29,10 @@ namespace krait {
 class Matrix {
  public:
   virtual ~Matrix() = default;
-  int64_t rows = 0;    // output features
-  int64_t cols = 0;    // input features
+  int64_t rows = 0;  // output features
+  int64_t cols = 0;  // input features
   DType dtype = DType::f32;
-  int64_t bytes = 0;   // bytes that one product reads
+  int64_t bytes = 0;  // bytes that one product reads
 };
 
 // float32 parameters that stay exact: norm weights, biases, A, D, convolution taps.
@@ -96,21 +96,21 @@ struct ScanWeights {
   int32_t d_state = 0;
 };
 
-// Parameters of the Mamba-2 scan. The channels of x are n_heads heads of equal size; B and C come in
-// n_groups groups, each shared by n_heads / n_groups consecutive heads.
+// Parameters of the Mamba-2 scan. The channels of x are n_heads heads of equal size; B and C come
+// in n_groups groups, each shared by n_heads / n_groups consecutive heads.
 struct SsdWeights {
-  const Vector* a = nullptr;        // -exp(A_log) [n_heads]
-  const Vector* d = nullptr;        // D of every channel [d_inner]
-  const Vector* dt_bias = nullptr;  // [n_heads]
+  const Vector* a = nullptr;           // -exp(A_log) [n_heads]
+  const Vector* d = nullptr;           // D of every channel [d_inner]
+  const Vector* dt_bias = nullptr;     // [n_heads]
   float dt_min = 0.0f, dt_max = 0.0f;  // limits of dt, after softplus
   int32_t n_heads = 0, n_groups = 0, d_state = 0;
 };
 
 struct DeviceInfo {
-  std::string name;    // "cpu", "cuda:0"
-  std::string detail;  // "AMD EPYC", the processor or GPU
-  std::string isa;     // instruction set of the kernels that run: "avx512"
-  int32_t threads = 1; // host threads that an operation is split over
+  std::string name;     // "cpu", "cuda:0"
+  std::string detail;   // "AMD EPYC", the processor or GPU
+  std::string isa;      // instruction set of the kernels that run: "avx512"
+  int32_t threads = 1;  // host threads that an operation is split over
 };
 
 class Backend {
@@ -148,8 +148,8 @@ class Backend {
   // Causal depthwise convolution, then SiLU, over each segment; `state` is the plane
   // [d_conv-1, channels] of that slot, read as the inputs before the segment and left holding the
   // last d_conv-1 inputs. x and out may be the same rows.
-  virtual void causal_conv(const ConvWeights& w, std::span<const Segment> segments,
-                           StateView state, Rows x, Rows out) = 0;
+  virtual void causal_conv(const ConvWeights& w, std::span<const Segment> segments, StateView state,
+                           Rows x, Rows out) = 0;
 
   // Mamba-1 selective scan, one pass over each segment in time order (Mamba paper, algorithm 2;
   // selective_scan_ref in state-spaces/mamba). Per token t and channel c:
@@ -176,9 +176,9 @@ class Backend {
 };
 
 struct BackendOptions {
-  std::string device = "auto";  // auto | cpu | cuda[:N]
-  std::string cpu_isa = "auto"; // auto | scalar | avx2 | avx512
-  int32_t threads = 0;          // 0: the cores this process may use
+  std::string device = "auto";   // auto | cpu | cuda[:N]
+  std::string cpu_isa = "auto";  // auto | scalar | avx2 | avx512
+  int32_t threads = 0;           // 0: the cores this process may use
 };
 
 // Throws InputError for a device or instruction set this build or machine does not have, saying

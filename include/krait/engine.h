@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <span>
 #include <string>
@@ -22,11 +21,11 @@
 namespace krait {
 
 struct OpenOptions {
-  std::string model;               // folder, file, hub id, bundled name; empty: bundled default
-  std::string tokenizer;           // a tokenizer.json or folder; empty: the model's own
+  std::string model;      // folder, file, hub id, bundled name; empty: bundled default
+  std::string tokenizer;  // a tokenizer.json or folder; empty: the model's own
   BackendOptions backend;
-  std::optional<DType> dtype;      // weights; nullopt: as stored
-  int32_t chunk = 0;               // tokens per prefill block; 0: the default
+  std::optional<DType> dtype;  // weights; nullopt: as stored
+  int32_t chunk = 0;           // tokens per prefill block; 0: the default
   Warn warn = [](const std::string&) {};
 };
 
@@ -158,9 +157,9 @@ struct BenchResult {
   int64_t n_gen = 0;
   std::vector<double> tok_s;  // one per repetition, in order; at least one
   double tok_s_median = 0;
-  double gb_s = 0;        // weight bytes read per second at the median (decode only)
-  double roof_gb_s = 0;   // read bandwidth of memory, best measured so far in this run
-  double roof_share = 0;  // gb_s / roof_gb_s
+  double gb_s = 0;             // weight bytes read per second at the median (decode only)
+  double roof_gb_s = 0;        // read bandwidth of memory, best measured so far in this run
+  double roof_share = 0;       // gb_s / roof_gb_s
   int64_t peak_rss_bytes = 0;  // of the process so far, without what measuring the roof took
 };
 

@@ -1,4 +1,5 @@
-// Errors. Exceptions cross the load, command-line and request boundaries only; kernels are noexcept.
+// Errors. Exceptions cross the load, command-line and request boundaries only; kernels are
+// noexcept.
 #pragma once
 
 #include <stdexcept>

@@ -68,9 +68,9 @@ ModelConfig read_model_config(const Checkpoint& checkpoint, const Warn& warn);
 
 // One step: tokens of one or more sequences, packed.
 struct Step {
-  std::span<const int32_t> ids;        // T packed tokens
-  std::span<const Segment> segments;   // cover [0, T) in order; no slot twice
-  std::span<const int32_t> logit_rows; // packed rows whose logits are wanted, ascending
+  std::span<const int32_t> ids;         // T packed tokens
+  std::span<const Segment> segments;    // cover [0, T) in order; no slot twice
+  std::span<const int32_t> logit_rows;  // packed rows whose logits are wanted, ascending
 };
 
 // Activation memory for steps of up to max_tokens tokens and max_logit_rows logits.

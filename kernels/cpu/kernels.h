@@ -1,7 +1,7 @@
 // What the CPU kernels offer, as plain functions over pointers and sizes. One table per instruction
 // set; the backend picks one at start-up. Nothing here allocates, throws or knows of threads: the
-// caller splits panels, rows or channels and gives each thread its part. Parameter arrays (bias, taps,
-// a, d, dt_bias) are followed by at least 16 readable floats.
+// caller splits panels, rows or channels and gives each thread its part. Parameter arrays (bias,
+// taps, a, d, dt_bias) are followed by at least 16 readable floats.
 #pragma once
 
 #include <cstdint>

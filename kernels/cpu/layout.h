@@ -17,7 +17,7 @@
 namespace krait::cpu {
 
 inline constexpr int64_t kPanelRows = 32;
-inline constexpr int64_t kQuantBlock = 32;                           // weights that share a scale
+inline constexpr int64_t kQuantBlock = 32;  // weights that share a scale
 inline constexpr int64_t kQuantPanelBytes = kPanelRows * (2 + kQuantBlock);  // per block of k
 
 enum class Packing : uint8_t { f32, f16, bf16, q8_0 };

@@ -60,9 +60,9 @@ KRAIT_INLINE void multiply(const Product& a, const uint8_t* panels, int64_t toke
 struct Q8Panel {};
 
 template <class Panel, int kPanels, int kTokens>
-  requires(sizeof(Panel) == sizeof(Q8Panel) && __is_same(Panel, Q8Panel))
-KRAIT_INLINE void multiply(const Product& a, const uint8_t* panels, int64_t token,
-                           Sums<kPanels, kTokens>& sums) {
+requires(sizeof(Panel) == sizeof(Q8Panel) && __is_same(Panel, Q8Panel)) KRAIT_INLINE
+    void multiply(const Product& a, const uint8_t* panels, int64_t token,
+                  Sums<kPanels, kTokens>& sums) {
   const int64_t blocks = a.quant.blocks;
   const int8_t* q = a.quant.q + token * blocks * kQuantBlock;
   const float* scales = a.quant.scale + token * blocks;

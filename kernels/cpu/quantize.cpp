@@ -10,8 +10,9 @@ void quantize_row(const float* x, int64_t cols, int64_t token, const QuantRows& 
     const int64_t k = block * kQuantBlock;
     const int64_t left = cols - k;
     const F lo = load_first(x + k, left < kLanes ? left : kLanes);
-    const F hi = left > kLanes ? load_first(x + k + kLanes, left < 2 * kLanes ? left - kLanes : kLanes)
-                               : zero();
+    const F hi = left > kLanes
+                     ? load_first(x + k + kLanes, left < 2 * kLanes ? left - kLanes : kLanes)
+                     : zero();
     const float largest = max_lane(max(abs(lo), abs(hi)));
     // A block of zeros, or one so small that its inverse overflows, becomes zero.
     const float inverse = largest > 1e-36f ? 127.0f / largest : 0.0f;

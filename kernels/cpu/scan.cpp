@@ -1,6 +1,6 @@
-// Mamba-1 selective scan: the recurrence of selective_scan_ref, fused with softplus, D and the gate.
-// 16 channels are the 16 lanes; their d_state states stay in registers over the whole segment when
-// d_state is 16, and in the state plane (the first-level cache) otherwise.
+// Mamba-1 selective scan: the recurrence of selective_scan_ref, fused with softplus, D and the
+// gate. 16 channels are the 16 lanes; their d_state states stay in registers over the whole segment
+// when d_state is 16, and in the state plane (the first-level cache) otherwise.
 #include "kernels/cpu/isa_kernels.h"
 #include "kernels/cpu/math.h"
 

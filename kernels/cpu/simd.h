@@ -72,7 +72,8 @@ KRAIT_INLINE F scale_by_power(F a, F n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 KRAIT_INLINE void load_bf16_pairs(const uint16_t* p, F& lo, F& hi) {
   const __m512i pairs = _mm512_loadu_si512(p);
   lo.v = _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
-  hi.v = _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
+  hi.v = _mm512_castsi512_ps(
+      _mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
 }
 KRAIT_INLINE F load_f16(const uint16_t* p) {
   return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};

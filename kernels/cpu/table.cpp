@@ -14,13 +14,16 @@ KRAIT_INLINE void each_lane(const float* x, int64_t n, float* out, Function func
 }
 
 void exp_array(const float* x, int64_t n, float* out) noexcept {
-  each_lane(x, n, out, [](F v) __attribute__((always_inline)) { return exp(v); });
+  each_lane(
+      x, n, out, [](F v) __attribute__((always_inline)) { return exp(v); });
 }
 void softplus_array(const float* x, int64_t n, float* out) noexcept {
-  each_lane(x, n, out, [](F v) __attribute__((always_inline)) { return softplus(v); });
+  each_lane(
+      x, n, out, [](F v) __attribute__((always_inline)) { return softplus(v); });
 }
 void silu_array(const float* x, int64_t n, float* out) noexcept {
-  each_lane(x, n, out, [](F v) __attribute__((always_inline)) { return silu(v); });
+  each_lane(
+      x, n, out, [](F v) __attribute__((always_inline)) { return silu(v); });
 }
 
 }  // namespace KRAIT_ISA
@@ -32,10 +35,10 @@ void silu_array(const float* x, int64_t n, float* out) noexcept {
 
 const Kernels& KRAIT_CONCAT(kernels_, KRAIT_ISA)() noexcept {
   static constexpr Kernels kTable = {
-      KRAIT_QUOTE(KRAIT_ISA),     KRAIT_ISA::product,        KRAIT_ISA::quantize_row,
-      KRAIT_ISA::rms_norm,        KRAIT_ISA::causal_conv,    KRAIT_ISA::selective_scan,
-      KRAIT_ISA::ssd_scan,        KRAIT_ISA::gate,
-      KRAIT_ISA::exp_array,       KRAIT_ISA::softplus_array, KRAIT_ISA::silu_array,
+      KRAIT_QUOTE(KRAIT_ISA),    KRAIT_ISA::product,     KRAIT_ISA::quantize_row,
+      KRAIT_ISA::rms_norm,       KRAIT_ISA::causal_conv, KRAIT_ISA::selective_scan,
+      KRAIT_ISA::ssd_scan,       KRAIT_ISA::gate,        KRAIT_ISA::exp_array,
+      KRAIT_ISA::softplus_array, KRAIT_ISA::silu_array,
   };
   return kTable;
 }

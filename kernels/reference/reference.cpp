@@ -28,12 +28,8 @@ Array rms_norm(const Array& x, const Array& weight, double eps, int64_t cols) {
   return y;
 }
 
-double softplus(double v) {
-  return v > 20.0 ? v : std::log1p(std::exp(v));
-}
-double silu(double v) {
-  return v / (1.0 + std::exp(-v));
-}
+double softplus(double v) { return v > 20.0 ? v : std::log1p(std::exp(v)); }
+double silu(double v) { return v / (1.0 + std::exp(-v)); }
 
 Array causal_conv(const Array& taps, const Array& bias, Array& state, const Array& x,
                   int64_t channels, int64_t d_conv) {

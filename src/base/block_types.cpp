@@ -14,13 +14,9 @@ struct ScaleAndMin {
   int scale, min;
 };
 
-int byte(const std::byte* at) noexcept {
-  return std::to_integer<int>(*at);
-}
+int byte(const std::byte* at) noexcept { return std::to_integer<int>(*at); }
 
-int signed_byte(const std::byte* at) noexcept {
-  return static_cast<int8_t>(byte(at));
-}
+int signed_byte(const std::byte* at) noexcept { return static_cast<int8_t>(byte(at)); }
 
 float half(const std::byte* at) noexcept {
   uint16_t bits;
@@ -28,9 +24,7 @@ float half(const std::byte* at) noexcept {
   return f32_from_f16(bits);
 }
 
-float real(int value) noexcept {
-  return static_cast<float>(value);
-}
+float real(int value) noexcept { return static_cast<float>(value); }
 
 // The first half of a 32-element block has the low nibbles, the second the high ones.
 int nibble(const std::byte* q, int e) noexcept {
@@ -38,9 +32,7 @@ int nibble(const std::byte* q, int e) noexcept {
 }
 
 // Bit e of 32, byte by byte from the lowest.
-int bit(const std::byte* bits, int e) noexcept {
-  return byte(bits + e / 8) >> e % 8 & 1;
-}
+int bit(const std::byte* bits, int e) noexcept { return byte(bits + e / 8) >> e % 8 & 1; }
 
 // d | q[32]
 void q8_0(const std::byte* b, float* out) noexcept {
@@ -150,28 +142,17 @@ void q6_k(const std::byte* b, float* out) noexcept {
 
 void dequantize_block(DType type, const std::byte* block, float* out) noexcept {
   switch (type) {
-    case DType::q8_0:
-      return q8_0(block, out);
-    case DType::q4_0:
-      return q4_0(block, out);
-    case DType::q4_1:
-      return q4_1(block, out);
-    case DType::q5_0:
-      return q5_0(block, out);
-    case DType::q5_1:
-      return q5_1(block, out);
-    case DType::q2_k:
-      return q2_k(block, out);
-    case DType::q3_k:
-      return q3_k(block, out);
-    case DType::q4_k:
-      return q4_k(block, out);
-    case DType::q5_k:
-      return q5_k(block, out);
-    case DType::q6_k:
-      return q6_k(block, out);
-    default:
-      KRAIT_CHECK(!"a block type");
+    case DType::q8_0: return q8_0(block, out);
+    case DType::q4_0: return q4_0(block, out);
+    case DType::q4_1: return q4_1(block, out);
+    case DType::q5_0: return q5_0(block, out);
+    case DType::q5_1: return q5_1(block, out);
+    case DType::q2_k: return q2_k(block, out);
+    case DType::q3_k: return q3_k(block, out);
+    case DType::q4_k: return q4_k(block, out);
+    case DType::q5_k: return q5_k(block, out);
+    case DType::q6_k: return q6_k(block, out);
+    default: KRAIT_CHECK(!"a block type");
   }
 }
 

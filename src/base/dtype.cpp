@@ -7,26 +7,11 @@ namespace krait {
 namespace {
 
 constexpr std::array<DTypeInfo, kDTypeCount> kTypes = {{
-    {"f32", 1, 4},
-    {"f16", 1, 2},
-    {"bf16", 1, 2},
-    {"f64", 1, 8},
-    {"i8", 1, 1},
-    {"i16", 1, 2},
-    {"i32", 1, 4},
-    {"i64", 1, 8},
-    {"u8", 1, 1},
-    {"bool", 1, 1},
-    {"q8_0", 32, 34},
-    {"q4_0", 32, 18},
-    {"q4_1", 32, 20},
-    {"q5_0", 32, 22},
-    {"q5_1", 32, 24},
-    {"q2_k", 256, 84},
-    {"q3_k", 256, 110},
-    {"q4_k", 256, 144},
-    {"q5_k", 256, 176},
-    {"q6_k", 256, 210},
+    {"f32", 1, 4},      {"f16", 1, 2},      {"bf16", 1, 2},     {"f64", 1, 8},
+    {"i8", 1, 1},       {"i16", 1, 2},      {"i32", 1, 4},      {"i64", 1, 8},
+    {"u8", 1, 1},       {"bool", 1, 1},     {"q8_0", 32, 34},   {"q4_0", 32, 18},
+    {"q4_1", 32, 20},   {"q5_0", 32, 22},   {"q5_1", 32, 24},   {"q2_k", 256, 84},
+    {"q3_k", 256, 110}, {"q4_k", 256, 144}, {"q5_k", 256, 176}, {"q6_k", 256, 210},
 }};
 
 }  // namespace
@@ -67,7 +52,7 @@ uint16_t f16_from_f32(float value) noexcept {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   const uint16_t sign = static_cast<uint16_t>(bits >> 16 & 0x8000u);
   const uint32_t magnitude = bits & 0x7fffffffu;
-  if (magnitude > 0x7f800000u) return static_cast<uint16_t>(sign | 0x7e00u);  // NaN
+  if (magnitude > 0x7f800000u) return static_cast<uint16_t>(sign | 0x7e00u);   // NaN
   if (magnitude >= 0x477ff000u) return static_cast<uint16_t>(sign | 0x7c00u);  // rounds to infinity
   if (magnitude < 0x38800000u) {
     // Subnormal half: adding 0.5 puts the half's last bit at the float's last bit, and rounds.

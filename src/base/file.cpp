@@ -23,10 +23,8 @@ void throw_errno(const std::string& action, const std::string& path) {
     case EROFS:
     case ELOOP:
     case ENAMETOOLONG:
-    case ENXIO:
-      throw InputError(message);
-    default:
-      throw Failure(message);
+    case ENXIO: throw InputError(message);
+    default: throw Failure(message);
   }
 }
 
@@ -49,9 +47,7 @@ InputFile::InputFile(const std::string& path)
                    "; expected a file");
 }
 
-InputFile::~InputFile() {
-  ::close(descriptor_);
-}
+InputFile::~InputFile() { ::close(descriptor_); }
 
 std::string read_text_file(const std::string& path, size_t max_bytes) {
   const InputFile file(path);

@@ -58,10 +58,8 @@ void copy_to_f32(const Tensor& tensor, int64_t first, int64_t count, float* out,
       return;
     case DType::f64:
       return convert<double>(from, count, out, [](double v) { return static_cast<float>(v); });
-    case DType::f16:
-      return convert<uint16_t>(from, count, out, f32_from_f16);
-    case DType::bf16:
-      return convert<uint16_t>(from, count, out, f32_from_bf16);
+    case DType::f16: return convert<uint16_t>(from, count, out, f32_from_f16);
+    case DType::bf16: return convert<uint16_t>(from, count, out, f32_from_bf16);
     default:
       throw InputError("tensor " + name + " has type " + std::string(info.name) +
                        "; expected f32, f16, bf16, f64 or a block type");

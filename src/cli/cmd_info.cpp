@@ -27,9 +27,7 @@ struct Flags {
 };
 
 // 1e-05, not the 9.999999747378752e-06 that the float is as a double.
-double as_written(float value) {
-  return std::stod(fmt::format("{}", value));
-}
+double as_written(float value) { return std::stod(fmt::format("{}", value)); }
 
 // What the tensors of the checkpoint amount to.
 struct Stored {

@@ -88,9 +88,7 @@ void Console::note(const std::string& line) {
   if (notes_) fmt::print(stderr, "{}\n", line);
 }
 
-const std::atomic<bool>& Console::interrupted() noexcept {
-  return interrupt_requested;
-}
+const std::atomic<bool>& Console::interrupted() noexcept { return interrupt_requested; }
 
 std::string read_all(int descriptor, const std::string& what) {
   std::string text;

@@ -1,8 +1,8 @@
 // Speed of prefill and decode, and the read bandwidth of memory to hold it against.
 #include <algorithm>
 #include <array>
-#include <fstream>
 #include <cstdlib>
+#include <fstream>
 #include <thread>
 
 #include "krait/engine.h"
@@ -12,9 +12,7 @@
 namespace krait {
 namespace {
 
-bool is_set(const std::atomic<bool>* flag) {
-  return flag && flag->load(std::memory_order_relaxed);
-}
+bool is_set(const std::atomic<bool>* flag) { return flag && flag->load(std::memory_order_relaxed); }
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -52,7 +50,8 @@ class Roof {
   void measure() {
     peak_rss_ = peak_rss();
     best_gb_s_ = std::max(best_gb_s_, measure_read_bandwidth(threads_));
-    // Start the system's count of peak memory anew; where that is refused, the figure includes ours.
+    // Start the system's count of peak memory anew; where that is refused, the figure includes
+    // ours.
     std::ofstream("/proc/self/clear_refs") << "5";
   }
   double gb_s() const noexcept { return best_gb_s_; }

@@ -1,6 +1,7 @@
 #include "krait/engine.h"
 
 #include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "krait/error.h"
@@ -129,8 +130,8 @@ int64_t SessionImpl::feed(std::span<const int32_t> ids,
   return fed;
 }
 
-// Feeds one block; `first` is the index of its first token for `every`. Only the last block of a feed
-// passes the head, unless `every` wants all logits.
+// Feeds one block; `first` is the index of its first token for `every`. Only the last block of a
+// feed passes the head, unless `every` wants all logits.
 void SessionImpl::feed_block(std::span<const int32_t> ids, int64_t first, bool last,
                              const std::function<void(int64_t, std::span<const float>)>& every) {
   const int32_t length = static_cast<int32_t>(ids.size());

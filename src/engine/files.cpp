@@ -1,6 +1,7 @@
 // From a model's name to everything known of it: checkpoint, config, tokenizer, special ids.
 #include <algorithm>
 #include <filesystem>
+
 #include <nlohmann/json.hpp>
 
 #include "krait/engine.h"
@@ -78,8 +79,8 @@ ModelFiles open_model_files(const OpenOptions& options) {
   if (files.tokenizer && files.tokenizer->vocab_size() > files.config.embedding_rows)
     throw InputError(files.path + ": the tokenizer has ids up to " +
                      std::to_string(files.tokenizer->vocab_size() - 1) +
-                     ", but the embedding has only " +
-                     std::to_string(files.config.embedding_rows) + " rows");
+                     ", but the embedding has only " + std::to_string(files.config.embedding_rows) +
+                     " rows");
   return files;
 }
 

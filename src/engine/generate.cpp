@@ -42,9 +42,7 @@ class Output {
   bool refused_ = false;
 };
 
-bool is_set(const std::atomic<bool>* flag) {
-  return flag && flag->load(std::memory_order_relaxed);
-}
+bool is_set(const std::atomic<bool>* flag) { return flag && flag->load(std::memory_order_relaxed); }
 
 bool contains(const std::vector<int32_t>& ids, int32_t id) {
   return std::find(ids.begin(), ids.end(), id) != ids.end();
@@ -56,8 +54,7 @@ FinishReason decode(Engine& engine, Session& session, Sampler& sampler,
   const auto generated = [&] { return static_cast<int64_t>(ids.size()); };
   while (options.max_tokens < 0 || generated() < options.max_tokens) {
     if (is_set(options.interrupt)) return FinishReason::interrupted;
-    const int32_t id =
-        sampler.sample(session.logits(), static_cast<uint64_t>(session.position()));
+    const int32_t id = sampler.sample(session.logits(), static_cast<uint64_t>(session.position()));
     if (!options.ignore_eos && contains(engine.special().eos, id)) return FinishReason::eos;
     ids.push_back(id);
     sampler.accept(id);

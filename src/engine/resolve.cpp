@@ -112,8 +112,6 @@ ResolvedModel resolve_model(const std::string& name) {
   return resolve_model(name, default_bundled_folders());
 }
 
-std::vector<std::string> bundled_models() {
-  return models_in(default_bundled_folders());
-}
+std::vector<std::string> bundled_models() { return models_in(default_bundled_folders()); }
 
 }  // namespace krait

@@ -31,9 +31,8 @@ ScoreResult score(Engine& engine, std::span<const int32_t> ids,
     if (index + 1 >= count) return;
     // Padding rows of the vocabulary are no tokens; an id among them is scored with all rows.
     const int32_t next = ids[index + 1];
-    const int64_t vocabulary = next < engine.sampled_vocab()
-                                   ? engine.sampled_vocab()
-                                   : static_cast<int64_t>(logits.size());
+    const int64_t vocabulary = next < engine.sampled_vocab() ? engine.sampled_vocab()
+                                                             : static_cast<int64_t>(logits.size());
     const double logprob = log_probability(logits.first(vocabulary), next);
     result.tokens.push_back({next, logprob});
     result.nll -= logprob;

@@ -89,32 +89,19 @@ class MetadataReader {
 
   json read_scalar(Kind kind) {
     switch (kind) {
-      case Kind::u8:
-        return cursor_.number<uint8_t>(where_);
-      case Kind::i8:
-        return cursor_.number<int8_t>(where_);
-      case Kind::u16:
-        return cursor_.number<uint16_t>(where_);
-      case Kind::i16:
-        return cursor_.number<int16_t>(where_);
-      case Kind::u32:
-        return cursor_.number<uint32_t>(where_);
-      case Kind::i32:
-        return cursor_.number<int32_t>(where_);
-      case Kind::f32:
-        return cursor_.number<float>(where_);
-      case Kind::u64:
-        return cursor_.number<uint64_t>(where_);
-      case Kind::i64:
-        return cursor_.number<int64_t>(where_);
-      case Kind::f64:
-        return cursor_.number<double>(where_);
-      case Kind::string:
-        return cursor_.text(where_);
-      case Kind::boolean:
-        break;
-      case Kind::array:
-        KRAIT_CHECK(!"a scalar");
+      case Kind::u8: return cursor_.number<uint8_t>(where_);
+      case Kind::i8: return cursor_.number<int8_t>(where_);
+      case Kind::u16: return cursor_.number<uint16_t>(where_);
+      case Kind::i16: return cursor_.number<int16_t>(where_);
+      case Kind::u32: return cursor_.number<uint32_t>(where_);
+      case Kind::i32: return cursor_.number<int32_t>(where_);
+      case Kind::f32: return cursor_.number<float>(where_);
+      case Kind::u64: return cursor_.number<uint64_t>(where_);
+      case Kind::i64: return cursor_.number<int64_t>(where_);
+      case Kind::f64: return cursor_.number<double>(where_);
+      case Kind::string: return cursor_.text(where_);
+      case Kind::boolean: break;
+      case Kind::array: KRAIT_CHECK(!"a scalar");
     }
     const auto value = cursor_.number<uint8_t>(where_);
     if (value > 1)

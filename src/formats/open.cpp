@@ -49,9 +49,7 @@ fs::file_type type_of(const fs::path& path) {
   return type;
 }
 
-bool is_there(const fs::path& path) {
-  return type_of(path) != fs::file_type::not_found;
-}
+bool is_there(const fs::path& path) { return type_of(path) != fs::file_type::not_found; }
 
 nlohmann::json read_config(const fs::path& folder) {
   const fs::path path = folder / "config.json";
@@ -96,12 +94,9 @@ std::unique_ptr<Checkpoint> open_folder(const std::string& path) {
 std::unique_ptr<Checkpoint> open_checkpoint(const std::string& path) {
   const fs::path file(path);
   switch (type_of(file)) {
-    case fs::file_type::not_found:
-      throw InputError("there is no file or folder " + path);
-    case fs::file_type::directory:
-      return open_folder(path);
-    default:
-      break;
+    case fs::file_type::not_found: throw InputError("there is no file or folder " + path);
+    case fs::file_type::directory: return open_folder(path);
+    default: break;
   }
   const std::string extension = file.extension().string();
   if (extension == kGguf) return open_gguf(path);

@@ -189,59 +189,40 @@ void Machine::extend(std::vector<PickleValue> items, std::string_view action) {
 
 bool Machine::run_constant(uint8_t opcode) {
   switch (opcode) {
-    case 'N':
-      return push({}), true;
+    case 'N': return push({}), true;
     case 0x88:
-    case 0x89:
-      return push(opcode == 0x88), true;
-    case 'J':
-      return push(int64_t{number<int32_t>()}), true;
-    case 'K':
-      return push(int64_t{number<uint8_t>()}), true;
-    case 'M':
-      return push(int64_t{number<uint16_t>()}), true;
-    case 0x8a:
-      return push(long_integer()), true;
+    case 0x89: return push(opcode == 0x88), true;
+    case 'J': return push(int64_t{number<int32_t>()}), true;
+    case 'K': return push(int64_t{number<uint8_t>()}), true;
+    case 'M': return push(int64_t{number<uint16_t>()}), true;
+    case 0x8a: return push(long_integer()), true;
     case 'G':  // big-endian, unlike everything else
       return push(std::bit_cast<double>(__builtin_bswap64(number<uint64_t>()))), true;
-    case 'X':
-      return push(string(number<uint32_t>())), true;
-    case 'U':
-      return push(string(number<uint8_t>())), true;
-    default:
-      return false;
+    case 'X': return push(string(number<uint32_t>())), true;
+    case 'U': return push(string(number<uint8_t>())), true;
+    default: return false;
   }
 }
 
 bool Machine::run_sequence(uint8_t opcode) {
   switch (opcode) {
-    case '(':
-      return marks_.push_back(stack_.size()), true;
-    case ')':
-      return push(make<TupleRef>({})), true;
-    case 't':
-      return push(make<TupleRef>(pop_to_mark())), true;
+    case '(': return marks_.push_back(stack_.size()), true;
+    case ')': return push(make<TupleRef>({})), true;
+    case 't': return push(make<TupleRef>(pop_to_mark())), true;
     case 0x85:
     case 0x86:
-    case 0x87:
-      return push(make<TupleRef>(pop_items(opcode - 0x84U))), true;
-    case ']':
-      return push(make<ListRef>({})), true;
-    case '}':
-      return push(make<DictRef>({})), true;
-    case 'a':
-      return extend<ListRef>(pop_items(1), "appends to"), true;
-    case 'e':
-      return extend<ListRef>(pop_to_mark(), "appends to"), true;
-    case 's':
-      return extend<DictRef>(pop_items(2), "sets an item of"), true;
+    case 0x87: return push(make<TupleRef>(pop_items(opcode - 0x84U))), true;
+    case ']': return push(make<ListRef>({})), true;
+    case '}': return push(make<DictRef>({})), true;
+    case 'a': return extend<ListRef>(pop_items(1), "appends to"), true;
+    case 'e': return extend<ListRef>(pop_to_mark(), "appends to"), true;
+    case 's': return extend<DictRef>(pop_items(2), "sets an item of"), true;
     case 'u': {
       std::vector<PickleValue> items = pop_to_mark();
       if (items.size() % 2 != 0) refuse("a key without a value");
       return extend<DictRef>(std::move(items), "sets items of"), true;
     }
-    default:
-      return false;
+    default: return false;
   }
 }
 
@@ -265,16 +246,11 @@ void Machine::recall(size_t slot) {
 
 bool Machine::run_memo(uint8_t opcode) {
   switch (opcode) {
-    case 'q':
-      return remember(number<uint8_t>()), true;
-    case 'r':
-      return remember(number<uint32_t>()), true;
-    case 'h':
-      return recall(number<uint8_t>()), true;
-    case 'j':
-      return recall(number<uint32_t>()), true;
-    default:
-      return false;
+    case 'q': return remember(number<uint8_t>()), true;
+    case 'r': return remember(number<uint32_t>()), true;
+    case 'h': return recall(number<uint8_t>()), true;
+    case 'j': return recall(number<uint32_t>()), true;
+    default: return false;
   }
 }
 
@@ -301,10 +277,8 @@ void Machine::build() {
 
 bool Machine::run_object(uint8_t opcode) {
   switch (opcode) {
-    case 'c':
-      return find_global(), true;
-    case 'b':
-      return build(), true;
+    case 'c': return find_global(), true;
+    case 'b': return build(), true;
     case 'Q': {
       const PickleValue id = pop();
       return push(make_storage(id, pickle_, storage_of_key_)), true;
@@ -314,8 +288,7 @@ bool Machine::run_object(uint8_t opcode) {
       const PickleValue callable = pop();
       return push(call_global(callable, arguments, pickle_)), true;
     }
-    default:
-      return false;
+    default: return false;
   }
 }
 

@@ -16,9 +16,7 @@ using Values = std::vector<PickleValue>;
 constexpr size_t kMaxRank = 64;      // PyTorch's own limit
 constexpr size_t kMaxKeyBytes = 64;  // a decimal number in fact
 
-[[noreturn]] void refuse(std::string what) {
-  throw PickleRefusal{std::move(what)};
-}
+[[noreturn]] void refuse(std::string what) { throw PickleRefusal{std::move(what)}; }
 
 template <class T>
 T expect(const PickleValue& value, const std::string& what, std::string_view expected) {
@@ -158,17 +156,12 @@ PickleValue call_global(const PickleValue& callable, const PickleValue& argument
     case PickleCall::size:
       if (items.size() != 1) refuse("Size of several arguments; expected one");
       return expect<TupleRef>(items[0], "the argument of Size", "a tuple");
-    case PickleCall::rebuild_tensor:
-      return rebuild_tensor(items, pickle);
-    case PickleCall::rebuild_parameter:
-      return rebuild_parameter(items, 3);
-    case PickleCall::rebuild_parameter_with_state:
-      return rebuild_parameter(items, 4);
-    case PickleCall::rebuild_from_type:
-      return rebuild_from_type(items, pickle);
+    case PickleCall::rebuild_tensor: return rebuild_tensor(items, pickle);
+    case PickleCall::rebuild_parameter: return rebuild_parameter(items, 3);
+    case PickleCall::rebuild_parameter_with_state: return rebuild_parameter(items, 4);
+    case PickleCall::rebuild_from_type: return rebuild_from_type(items, pickle);
     case PickleCall::tensor_class:
-    case PickleCall::storage_class:
-      break;
+    case PickleCall::storage_class: break;
   }
   refuse("a call of " + std::string(global->name) + ", which is only a class here");
 }

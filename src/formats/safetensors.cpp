@@ -65,9 +65,7 @@ struct Description {
   std::optional<std::array<uint64_t, 2>> offsets;
 };
 
-std::string tensor_words(const std::string& name) {
-  return "tensor " + quote(name) + ": ";
-}
+std::string tensor_words(const std::string& name) { return "tensor " + quote(name) + ": "; }
 
 // Reads the header event by event: no tree is built, so memory stays in proportion to the header
 // even for a hostile one.
@@ -98,10 +96,8 @@ class HeaderReader final : public JsonEvents {
 
 void HeaderReader::refuse(const std::string& found) const {
   switch (place_) {
-    case Place::outside:
-      break;
-    case Place::header:
-      throw InputError(quote(field_) + " is " + found + "; expected an object");
+    case Place::outside: break;
+    case Place::header: throw InputError(quote(field_) + " is " + found + "; expected an object");
     case Place::metadata:
       throw InputError("\"__metadata__\" holds " + found + "; expected only strings");
     case Place::tensor:
@@ -122,8 +118,7 @@ void HeaderReader::scalar(json&& value) {
   };
   switch (place_) {
     case Place::outside:
-    case Place::header:
-      refuse(found());
+    case Place::header: refuse(found());
     case Place::metadata:
       if (!value.is_string()) refuse(found());
       return;

@@ -11,12 +11,8 @@ constexpr uint64_t kMultiplier1 = 0xCD9E8D57;
 constexpr uint32_t kWeyl0 = 0x9E3779B9;  // golden ratio
 constexpr uint32_t kWeyl1 = 0xBB67AE85;  // sqrt(3) - 1
 
-uint32_t low(uint64_t x) {
-  return static_cast<uint32_t>(x);
-}
-uint32_t high(uint64_t x) {
-  return static_cast<uint32_t>(x >> 32);
-}
+uint32_t low(uint64_t x) { return static_cast<uint32_t>(x); }
+uint32_t high(uint64_t x) { return static_cast<uint32_t>(x >> 32); }
 
 }  // namespace
 

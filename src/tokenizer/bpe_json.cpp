@@ -12,9 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-bool occurs_in_utf8(int byte) {
-  return byte < 0xC0 || (byte > 0xC1 && byte < 0xF5);
-}
+bool occurs_in_utf8(int byte) { return byte < 0xC0 || (byte > 0xC1 && byte < 0xF5); }
 
 bool has_all_bytes(const Bpe& bpe) {
   for (int byte = 0; byte < 256; ++byte)

@@ -81,15 +81,9 @@ bool contains(std::span<const Range> ranges, char32_t code) {
 
 }  // namespace
 
-std::string space_class() {
-  return with_ranges("", kSpaces);
-}
-std::string letter_class() {
-  return with_ranges(R"(\p{L})", kNewerLetters);
-}
-std::string number_class() {
-  return with_ranges(R"(\p{N})", kNewerNumbers);
-}
+std::string space_class() { return with_ranges("", kSpaces); }
+std::string letter_class() { return with_ranges(R"(\p{L})", kNewerLetters); }
+std::string number_class() { return with_ranges(R"(\p{N})", kNewerNumbers); }
 
 std::string word_pattern() {
   return "[" +
@@ -97,12 +91,8 @@ std::string word_pattern() {
          "]";
 }
 
-bool is_space(char32_t code) noexcept {
-  return contains(kSpaces, code);
-}
+bool is_space(char32_t code) noexcept { return contains(kSpaces, code); }
 
-bool unknown_to_normalizer(char32_t code) noexcept {
-  return contains(kUnknownToNormalizer, code);
-}
+bool unknown_to_normalizer(char32_t code) noexcept { return contains(kUnknownToNormalizer, code); }
 
 }  // namespace krait

@@ -16,9 +16,7 @@ namespace {
 bool is_compatibility(NormalForm form) {
   return form == NormalForm::nfkc || form == NormalForm::nfkd;
 }
-bool is_composed(NormalForm form) {
-  return form == NormalForm::nfc || form == NormalForm::nfkc;
-}
+bool is_composed(NormalForm form) { return form == NormalForm::nfc || form == NormalForm::nfkc; }
 
 // Text of bytes below this is in normal form: below U+0300 nothing combines, and NFC changes
 // nothing that does not; the other forms change some of U+0080 and up.
@@ -106,9 +104,7 @@ void append_changeable(NormalForm form, std::string_view text, std::vector<int32
   for (const int32_t code : codes) append_utf8(static_cast<char32_t>(code), out);
 }
 
-bool is_ascii(char c) {
-  return static_cast<unsigned char>(c) < 0x80;
-}
+bool is_ascii(char c) { return static_cast<unsigned char>(c) < 0x80; }
 
 }  // namespace
 

@@ -18,9 +18,7 @@ std::string message_of(int code) {
 
 }  // namespace
 
-void Regex::Free::operator()(pcre2_real_code_8* code) const noexcept {
-  pcre2_code_free(code);
-}
+void Regex::Free::operator()(pcre2_real_code_8* code) const noexcept { pcre2_code_free(code); }
 
 void Regex::Matcher::Free::operator()(pcre2_real_match_data_8* data) const noexcept {
   pcre2_match_data_free(data);

@@ -23,9 +23,7 @@ std::string Utf8Stream::push(std::string_view bytes) {
   return out;
 }
 
-std::string Utf8Stream::finish() {
-  return repair_utf8(std::exchange(pending_, {}));
-}
+std::string Utf8Stream::finish() { return repair_utf8(std::exchange(pending_, {})); }
 
 std::string decode(const Tokenizer& tokenizer, std::span<const int32_t> ids, bool keep_special) {
   std::string bytes;

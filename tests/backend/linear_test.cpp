@@ -27,7 +27,8 @@ std::vector<double> stored_values(const std::vector<float>& w, int64_t cols, DTy
       if (type == DType::q8_0) {
         const int64_t first = k / 32 * 32, last = std::min(first + 32, cols);
         float largest = 0;
-        for (int64_t i = first; i < last; ++i) largest = std::max(largest, std::fabs(w[r * cols + i]));
+        for (int64_t i = first; i < last; ++i)
+          largest = std::max(largest, std::fabs(w[r * cols + i]));
         const float d = largest / 127.0f;
         out.push_back(static_cast<double>(f32_from_f16(f16_from_f32(d))) *
                       std::round(value * (d != 0 ? 1.0f / d : 0.0f)));
@@ -51,15 +52,16 @@ class LinearTest : public testing::TestWithParam<std::tuple<std::string, DType>>
 TEST_P(LinearTest, MatchesTheReferenceForOddSizesTailsAndMisalignments) {
   // q8_0 rounds activations to 8 bits in blocks; the others only sum in float32.
   const double tolerance = type() == DType::q8_0 ? 1.2e-2 : 3e-6;
-  const Size sizes[] = {{1, 1, 1},   {5, 3, 2},    {31, 33, 3},  {32, 32, 1},  {33, 31, 5},
-                        {64, 48, 4}, {80, 100, 7}, {96, 17, 13}, {130, 65, 1}, {257, 129, 16},
-                        {200, 77, 29}};
+  const Size sizes[] = {{1, 1, 1},    {5, 3, 2},      {31, 33, 3},  {32, 32, 1},
+                        {33, 31, 5},  {64, 48, 4},    {80, 100, 7}, {96, 17, 13},
+                        {130, 65, 1}, {257, 129, 16}, {200, 77, 29}};
   uint64_t seed = 1;
   for (const Size& s : sizes) {
     SCOPED_TRACE(testing::Message() << s.rows << "x" << s.cols << " tokens " << s.tokens);
     Random random(seed++);
-    const std::vector<float> w = random.values(s.rows * s.cols), x = random.values(s.tokens * s.cols),
-                             bias = random.values(s.rows), old = random.values(s.tokens * s.rows);
+    const std::vector<float> w = random.values(s.rows * s.cols),
+                             x = random.values(s.tokens * s.cols), bias = random.values(s.rows),
+                             old = random.values(s.tokens * s.rows);
     const auto backend = test::cpu_backend(isa(), 2);
     const StoredTensor stored(w, {s.rows, s.cols}, DType::f32, seed % 4);
     const auto matrix = backend->matrix(stored.tensor(), type(), "w");
@@ -68,8 +70,7 @@ TEST_P(LinearTest, MatchesTheReferenceForOddSizesTailsAndMisalignments) {
 
     TestRows in(x, s.tokens, s.cols, seed % 5, seed % 3), out(old, s.tokens, s.rows, 3, 1);
     backend->linear(*matrix, nullptr, in.view, out.view, false);
-    const auto exact =
-        reference::linear(exact_w, {}, doubles(x), s.rows, s.cols, s.tokens);
+    const auto exact = reference::linear(exact_w, {}, doubles(x), s.rows, s.cols, s.tokens);
     EXPECT_LE(test::relative_error(out.values(), exact), tolerance);
     EXPECT_TRUE(out.gaps_untouched());
 

@@ -56,8 +56,8 @@ TEST_P(MixerOpsTest, RmsNormWithoutWeightOfAColumnWindowInPlace) {
     const std::vector<float> x = random.values(4 * cols, -3, 3);
     TestRows rows(x, 4, cols, 3, 2);
     backend_->rms_norm(rows.view, nullptr, 1, 1e-3f, rows.view);
-    EXPECT_LE(
-        test::relative_error(rows.values(), reference::rms_norm(doubles(x), {}, 1e-3, cols)), 1e-6);
+    EXPECT_LE(test::relative_error(rows.values(), reference::rms_norm(doubles(x), {}, 1e-3, cols)),
+              1e-6);
     EXPECT_TRUE(rows.gaps_untouched());
   }
 }
@@ -101,7 +101,7 @@ struct ConvCase {
 
 TEST_P(MixerOpsTest, ConvolutionMatchesTheReferenceAndSplitsAnywhere) {
   constexpr int64_t kTokens = 11;
-  const ConvCase cases[] = {{8, 4, true},  {16, 4, false}, {37, 3, true}, {50, 2, true},
+  const ConvCase cases[] = {{8, 4, true},   {16, 4, false}, {37, 3, true}, {50, 2, true},
                             {20, 1, false}, {33, 5, true},  {17, 64, true}};
   for (const ConvCase& c : cases) {
     SCOPED_TRACE(testing::Message() << c.channels << " channels, d_conv " << c.d_conv);
@@ -120,8 +120,8 @@ TEST_P(MixerOpsTest, ConvolutionMatchesTheReferenceAndSplitsAnywhere) {
     for (int32_t split = 0; split < kTokens; ++split) {  // two calls: [0, split) and the rest
       std::vector<float> state = transpose(past, c.channels, c.d_conv - 1);
       TestRows rows(x, kTokens, c.channels, 2);  // in place
-      for (const Segment& part : {Segment{0, 0, split},
-                                  Segment{0, split, static_cast<int32_t>(kTokens) - split}})
+      for (const Segment& part :
+           {Segment{0, 0, split}, Segment{0, split, static_cast<int32_t>(kTokens) - split}})
         if (part.length > 0)
           backend_->causal_conv(w, {&part, 1}, {state.data(), 0}, rows.view, rows.view);
       EXPECT_LE(test::relative_error(rows.values(), exact), 1e-6);
@@ -144,8 +144,8 @@ struct ScanData {
     a = random.values(inner * states, -16.0f, -0.01f);
     d = random.values(inner);
     dt_bias = random.values(inner, -5.0f, 1.0f);
-    dt_bias[0] = 30.0f;                  // beyond softplus' threshold
-    dt_bias[inner - 1] = -25.0f;         // a step of 1e-11
+    dt_bias[0] = 30.0f;           // beyond softplus' threshold
+    dt_bias[inner - 1] = -25.0f;  // a step of 1e-11
     state = random.values(inner * states);
     x = random.values(count * inner, -2, 2);
     dt = random.values(count * inner, -2, 2);
@@ -154,8 +154,8 @@ struct ScanData {
     z = random.values(count * inner, -4, 4);
   }
   reference::ScanInput input() const {
-    return {doubles(a), doubles(d), doubles(dt_bias), doubles(x), doubles(dt), doubles(b),
-            doubles(c), doubles(z), d_inner, d_state};
+    return {doubles(a), doubles(d), doubles(dt_bias), doubles(x), doubles(dt),
+            doubles(b), doubles(c), doubles(z),       d_inner,    d_state};
   }
 };
 
@@ -213,8 +213,8 @@ TEST_P(MixerOpsTest, SegmentsOfOneStepAreIndependentSequences) {
   const auto run = [&](std::vector<Segment> segments, std::vector<float>& states) {
     TestRows x(s.x, 9, kInner), dt(s.dt, 9, kInner), z(s.z, 9, kInner), b(s.b, 9, kState),
         c(s.c, 9, kState), y({}, 9, kInner);
-    backend_->selective_scan(w, segments, {states.data(), kInner * kState}, x.view, dt.view,
-                             b.view, c.view, z.view, y.view);
+    backend_->selective_scan(w, segments, {states.data(), kInner * kState}, x.view, dt.view, b.view,
+                             c.view, z.view, y.view);
     return y.values();
   };
   std::vector<float> together(3 * kInner * kState), alone(3 * kInner * kState);

@@ -56,15 +56,21 @@ TEST(ThreadPoolTest, OtherThreadsTakePart) {
 }
 
 TEST(ThreadPoolTest, ADifferentNumberOfThreadsIsRefusedOnlyOutsideItsRange) {
-  EXPECT_THAT(test::message_of<InputError>([] { make_backend({"cpu", "auto", -3}); }),
+  EXPECT_THAT(test::message_of<InputError>([] {
+                make_backend({"cpu", "auto", -3});
+              }),
               testing::HasSubstr("--threads -3: expected 1 to 512"));
   EXPECT_THROW(make_backend({"cpu", "auto", 513}), InputError);
 }
 
 TEST(DeviceTest, CudaAndUnknownDevicesSayWhatIsMissing) {
-  EXPECT_THAT(test::message_of<InputError>([] { make_backend({"cuda:1", "auto", 1}); }),
+  EXPECT_THAT(test::message_of<InputError>([] {
+                make_backend({"cuda:1", "auto", 1});
+              }),
               testing::HasSubstr("--device cuda:1: this"));
-  EXPECT_THAT(test::message_of<InputError>([] { make_backend({"tpu", "auto", 1}); }),
+  EXPECT_THAT(test::message_of<InputError>([] {
+                make_backend({"tpu", "auto", 1});
+              }),
               testing::HasSubstr("--device tpu: expected auto, cpu or cuda[:N]"));
 }
 

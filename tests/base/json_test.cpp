@@ -24,9 +24,7 @@ std::string refusal(const std::string& text) {
   return message_of<InputError>([&] { parse_json(text, "x.json"); });
 }
 
-std::string nested(size_t depth) {
-  return std::string(depth, '[') + std::string(depth, ']');
-}
+std::string nested(size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); }
 
 TEST(Json, ReadsEveryKindOfValue) {
   const json value = parse_json(
@@ -87,9 +85,7 @@ TEST(Json, LimitsHowManyNumbersAreNotFinite) {
   EXPECT_THAT(refusal(many + ",2]"), HasSubstr("too many numbers that are not finite"));
 }
 
-TEST(Json, ToleratesAByteOrderMark) {
-  EXPECT_EQ(parse_json("\xef\xbb\xbf[1]", "x")[0], 1);
-}
+TEST(Json, ToleratesAByteOrderMark) { EXPECT_EQ(parse_json("\xef\xbb\xbf[1]", "x")[0], 1); }
 
 TEST(Json, RefusesDuplicateKeysAtEveryDepth) {
   EXPECT_THAT(refusal("{\"a\": 1,\n \"b\": 2,\n \"a\": 3}"),

@@ -113,13 +113,9 @@ void Process::wait_for_handler() {
   ADD_FAILURE() << "no handler of SIGINT";
 }
 
-void Process::send(int signal) {
-  ::kill(pid_, signal);
-}
+void Process::send(int signal) { ::kill(pid_, signal); }
 
-void Process::close_output() {
-  close_once(out_);
-}
+void Process::close_output() { close_once(out_); }
 
 Result Process::finish() {
   while (out_ >= 0 || err_ >= 0)

@@ -43,9 +43,7 @@ ModelCopy::ModelCopy() : path_(make_folder()) {
   fs::copy(test_model(), path_, fs::copy_options::recursive);
 }
 
-ModelCopy::~ModelCopy() {
-  fs::remove_all(path_);
-}
+ModelCopy::~ModelCopy() { fs::remove_all(path_); }
 
 void ModelCopy::replace(const std::string& name, const std::string& from,
                         const std::string& to) const {

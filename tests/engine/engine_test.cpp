@@ -76,8 +76,8 @@ TEST_F(EngineTest, FeedingWithoutEveryLogitGivesTheSameLastLogits) {
   const auto whole = engine->session(), stepped = engine->session();
   whole->feed(ids(50));
   for (const int32_t id : ids(50)) stepped->feed({&id, 1});
-  EXPECT_TRUE(std::equal(whole->logits().begin(), whole->logits().end(),
-                         stepped->logits().begin(), stepped->logits().end()));
+  EXPECT_TRUE(std::equal(whole->logits().begin(), whole->logits().end(), stepped->logits().begin(),
+                         stepped->logits().end()));
   EXPECT_EQ(whole->position(), 50);
 }
 

@@ -235,9 +235,7 @@ TEST_F(Sharded, RefusesAWeightMapThatIsNoObject) {
                 AllOf(HasSubstr("weight_map is"), HasSubstr("expected an object")));
 }
 
-TEST_F(Sharded, RefusesAnEmptyWeightMap) {
-  EXPECT_THAT(refused_map("{}"), HasSubstr("is empty"));
-}
+TEST_F(Sharded, RefusesAnEmptyWeightMap) { EXPECT_THAT(refused_map("{}"), HasSubstr("is empty")); }
 
 TEST_F(Sharded, RefusesADuplicateTensorInTheWeightMap) {
   EXPECT_THAT(refused_map(R"({"a": "s1.safetensors", "a": "s2.safetensors"})"),

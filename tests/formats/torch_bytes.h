@@ -16,24 +16,14 @@ std::string little_endian(T value) {
   std::memcpy(bytes.data(), &value, sizeof(T));
   return bytes;
 }
-inline std::string u16(size_t value) {
-  return little_endian(static_cast<uint16_t>(value));
-}
-inline std::string u32(size_t value) {
-  return little_endian(static_cast<uint32_t>(value));
-}
-inline std::string u64(size_t value) {
-  return little_endian(static_cast<uint64_t>(value));
-}
+inline std::string u16(size_t value) { return little_endian(static_cast<uint16_t>(value)); }
+inline std::string u32(size_t value) { return little_endian(static_cast<uint32_t>(value)); }
+inline std::string u64(size_t value) { return little_endian(static_cast<uint64_t>(value)); }
 
 // ---- pickles, each piece leaving one value on the stack ----
 
-inline std::string text(const std::string& value) {
-  return "X" + u32(value.size()) + value;
-}
-inline std::string integer(int64_t value) {
-  return "\x8a\x08" + little_endian(value);
-}
+inline std::string text(const std::string& value) { return "X" + u32(value.size()) + value; }
+inline std::string integer(int64_t value) { return "\x8a\x08" + little_endian(value); }
 inline std::string global(const std::string& module, const std::string& name) {
   return "c" + module + "\n" + name + "\n";
 }
@@ -50,9 +40,7 @@ inline std::string integers(const std::vector<int64_t>& values) {
 inline std::string call(const std::string& function, const std::vector<std::string>& arguments) {
   return function + tuple(arguments) + "R";
 }
-inline std::string ordered_dict() {
-  return call(global("collections", "OrderedDict"), {});
-}
+inline std::string ordered_dict() { return call(global("collections", "OrderedDict"), {}); }
 inline std::string storage(const std::string& type, const std::string& key, int64_t numel) {
   return tuple({text("storage"), global("torch", type), text(key), text("cpu"), integer(numel)}) +
          "Q";
@@ -68,9 +56,7 @@ inline std::string dict(const std::vector<std::pair<std::string, std::string>>& 
   for (const auto& [key, value] : items) bytes += text(key) + value;
   return bytes + "u";
 }
-inline std::string pickle(const std::string& body) {
-  return "\x80\x02" + body + ".";
-}
+inline std::string pickle(const std::string& body) { return "\x80\x02" + body + "."; }
 
 // ---- ZIP archives ----
 

@@ -131,9 +131,7 @@ TEST(TorchGolden, ATorchScriptArchiveIsRefused) {
 
 const std::string kTwoFloats = "\1\2\3\4\5\6\7\x08";
 
-std::string two_floats() {
-  return tensor(storage("FloatStorage", "0", 2), 0, {2}, {1});
-}
+std::string two_floats() { return tensor(storage("FloatStorage", "0", 2), 0, {2}, {1}); }
 
 TEST_F(TorchFile, ReadsAHandMadeZip) {
   const WeightsFile file =
@@ -258,9 +256,7 @@ TEST_F(TorchFile, RefusesCopiesLargerThanTheFile) {
 
 // ---- the legacy container ----
 
-std::string legacy_storage(const std::string& bytes, size_t numel) {
-  return u64(numel) + bytes;
-}
+std::string legacy_storage(const std::string& bytes, size_t numel) { return u64(numel) + bytes; }
 
 // Five pickles, then the storages.
 struct Legacy {

@@ -27,9 +27,7 @@ using testing::HasSubstr;
 constexpr int64_t k2To60 = int64_t{1} << 60;
 
 // The pickle of `body`; refers to it.
-Pickle parse(const std::string& bytes) {
-  return parse_pickle(as_bytes(bytes), 0, "x.pkl");
-}
+Pickle parse(const std::string& bytes) { return parse_pickle(as_bytes(bytes), 0, "x.pkl"); }
 
 template <class T>
 T root_of(const std::string& body) {
@@ -41,9 +39,7 @@ std::string refused_bytes(const std::string& bytes) {
   EXPECT_THAT(message, testing::StartsWith("x.pkl: pickle byte "));
   return message;
 }
-std::string refusal(const std::string& body) {
-  return refused_bytes(pickle(body));
-}
+std::string refusal(const std::string& body) { return refused_bytes(pickle(body)); }
 
 TEST(Pickle, ReadsConstants) {
   EXPECT_NO_THROW(root_of<std::monostate>("N"));

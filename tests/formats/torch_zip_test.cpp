@@ -34,9 +34,7 @@ std::string refusal(const std::string& file) {
   return message;
 }
 
-std::string two_members() {
-  return zip({{"b/1", "one"}, {"a", "four"}});
-}
+std::string two_members() { return zip({{"b/1", "one"}, {"a", "four"}}); }
 
 TEST(Zip, ReadsStoredMembersInPlace) {
   const std::string file = two_members();
@@ -73,9 +71,7 @@ TEST(Zip, ReadsZip64EndRecordsAndFields) {
   EXPECT_EQ(data_of(members[1]), "more");
 }
 
-TEST(Zip, ReadsAnArchiveWithoutMembers) {
-  EXPECT_TRUE(parse_zip(as_bytes(zip({})), "x").empty());
-}
+TEST(Zip, ReadsAnArchiveWithoutMembers) { EXPECT_TRUE(parse_zip(as_bytes(zip({})), "x").empty()); }
 
 TEST(Zip, RefusesAFileWithoutEndRecord) {
   EXPECT_THAT(refusal("PK"), HasSubstr("no end-of-central-directory record"));

@@ -1,11 +1,12 @@
 // The choice of instruction set: which one runs is not a matter of belief.
+#include "src/backend/cpu/isa.h"
+
 #include <cstring>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "krait/error.h"
-#include "src/backend/cpu/isa.h"
 #include "tests/kernels/support.h"
 #include "tests/support/expect_error.h"
 

@@ -4,10 +4,10 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "krait/model.h"
 #include "src/backend/cpu/isa.h"
@@ -60,7 +60,8 @@ class Runner {
 
   // Logits after every token, from an empty state.
   std::vector<float> logits(const std::vector<int32_t>& ids, int64_t chunk) {
-    const auto workspace = model_->workspace(static_cast<int32_t>(chunk), static_cast<int32_t>(chunk));
+    const auto workspace =
+        model_->workspace(static_cast<int32_t>(chunk), static_cast<int32_t>(chunk));
     const auto state = backend_->buffer(model_->state_layout().floats_per_slot());
     const int64_t rows = model_->config().embedding_rows;
     std::vector<float> out;
@@ -70,8 +71,7 @@ class Runner {
     for (int64_t first = 0; first < count; first += chunk) {
       const int64_t n = std::min(chunk, count - first);
       const Segment segment{0, 0, static_cast<int32_t>(n)};
-      const Step step{std::span(ids).subspan(first, n), {&segment, 1},
-                      std::span(wanted).first(n)};
+      const Step step{std::span(ids).subspan(first, n), {&segment, 1}, std::span(wanted).first(n)};
       const Rows logits = model_->forward(step, {state->data, state->size}, *workspace);
       out.insert(out.end(), logits.data, logits.data + n * rows);
     }
@@ -90,9 +90,8 @@ double relative_error(const std::vector<float>& found, const std::vector<float>&
   double largest = 0, error = 0;
   for (size_t i = 0; i < std::min(found.size(), expected.size()); ++i) {
     largest = std::max(largest, static_cast<double>(std::fabs(expected[i])));
-    error = std::max(error, std::isnan(found[i])
-                                ? 1e9
-                                : static_cast<double>(std::fabs(found[i] - expected[i])));
+    error = std::max(
+        error, std::isnan(found[i]) ? 1e9 : static_cast<double>(std::fabs(found[i] - expected[i])));
   }
   return error / largest;
 }

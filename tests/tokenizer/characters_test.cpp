@@ -11,9 +11,7 @@
 namespace krait::test {
 namespace {
 
-bool is_character(char32_t code) {
-  return code < 0xD800 || (code >= 0xE000 && code < 0x110000);
-}
+bool is_character(char32_t code) { return code < 0xD800 || (code >= 0xE000 && code < 0x110000); }
 
 std::string text_of(char32_t code) {
   std::string text;
@@ -49,21 +47,11 @@ void expect_pattern_class(const std::string& name, const std::string& pattern) {
   expect_class(name, [&](char32_t code) { return matcher.find(text_of(code), 0, match); });
 }
 
-TEST(Characters, Letters) {
-  expect_pattern_class("letters", "[" + letter_class() + "]");
-}
-TEST(Characters, Numbers) {
-  expect_pattern_class("numbers", "[" + number_class() + "]");
-}
-TEST(Characters, SpacesInPatterns) {
-  expect_pattern_class("spaces", "[" + space_class() + "]");
-}
-TEST(Characters, Spaces) {
-  expect_class("spaces", is_space);
-}
-TEST(Characters, WordCharacters) {
-  expect_pattern_class("word_characters", word_pattern());
-}
+TEST(Characters, Letters) { expect_pattern_class("letters", "[" + letter_class() + "]"); }
+TEST(Characters, Numbers) { expect_pattern_class("numbers", "[" + number_class() + "]"); }
+TEST(Characters, SpacesInPatterns) { expect_pattern_class("spaces", "[" + space_class() + "]"); }
+TEST(Characters, Spaces) { expect_class("spaces", is_space); }
+TEST(Characters, WordCharacters) { expect_pattern_class("word_characters", word_pattern()); }
 
 // As in tools/golden/tokenizer_strings.py: blocks that no normal form touches.
 bool has_plain_form(char32_t c) {
@@ -97,18 +85,10 @@ void expect_hash(NormalForm form, const char* name) {
   EXPECT_EQ(golden.at("normal_forms").at(name), hex);
 }
 
-TEST(Characters, NormalFormC) {
-  expect_hash(NormalForm::nfc, "NFC");
-}
-TEST(Characters, NormalFormD) {
-  expect_hash(NormalForm::nfd, "NFD");
-}
-TEST(Characters, NormalFormKC) {
-  expect_hash(NormalForm::nfkc, "NFKC");
-}
-TEST(Characters, NormalFormKD) {
-  expect_hash(NormalForm::nfkd, "NFKD");
-}
+TEST(Characters, NormalFormC) { expect_hash(NormalForm::nfc, "NFC"); }
+TEST(Characters, NormalFormD) { expect_hash(NormalForm::nfd, "NFD"); }
+TEST(Characters, NormalFormKC) { expect_hash(NormalForm::nfkc, "NFKC"); }
+TEST(Characters, NormalFormKD) { expect_hash(NormalForm::nfkd, "NFKD"); }
 
 }  // namespace
 }  // namespace krait::test

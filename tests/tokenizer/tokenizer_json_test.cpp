@@ -101,9 +101,7 @@ TEST(TokenizerJson, RefusesMembersItDoesNotKnow) {
     EXPECT_THAT(refusal(with(std::string(place) + "/novelty", true)), HasSubstr("\"novelty\""));
 }
 
-TEST(TokenizerJson, RefusesAnotherVersion) {
-  expect_refused("/version", "2.0", "version", "1.0");
-}
+TEST(TokenizerJson, RefusesAnotherVersion) { expect_refused("/version", "2.0", "version", "1.0"); }
 
 TEST(TokenizerJson, RefusesAnotherModelType) {
   expect_refused("/model/type", "Unigram", "model.type", "BPE");

@@ -50,9 +50,7 @@ struct CpuBuffer final : Buffer {
   Memory memory;
 };
 
-const CpuMatrix& get(const Matrix& m) noexcept {
-  return static_cast<const CpuMatrix&>(m);
-}
+const CpuMatrix& get(const Matrix& m) noexcept { return static_cast<const CpuMatrix&>(m); }
 const float* get(const Vector* v) noexcept {
   return v ? static_cast<const CpuVector*>(v)->data() : nullptr;
 }

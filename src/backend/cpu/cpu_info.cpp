@@ -1,9 +1,9 @@
 #include "src/backend/cpu/cpu_info.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <fstream>
+
+#include <sched.h>
 
 namespace krait {
 

@@ -1,9 +1,9 @@
 #include "src/backend/cpu/memory.h"
 
-#include <sys/mman.h>
-
 #include <string>
 #include <utility>
+
+#include <sys/mman.h>
 
 #include "krait/error.h"
 

@@ -59,7 +59,8 @@ void pack_q8(const std::vector<float>& rows, int64_t cols, std::byte* panel) {
   }
 }
 
-// Narrow types end at 65504 (for q8_0 that is the largest scale): refuse rather than store infinity.
+// Narrow types end at 65504 (for q8_0 that is the largest scale): refuse rather than store
+// infinity.
 void require_in_range(const std::vector<float>& rows, Packing packing, const std::string& name) {
   const float limit = packing == Packing::f16 ? 65504.0f : 65504.0f * 127.0f;
   for (const float value : rows)
@@ -100,9 +101,7 @@ void pack_panels(const Tensor& tensor, cpu::Packing packing, int64_t first, int6
         if (tensor.dtype != DType::f16) require_in_range(values, packing, name);
         interleave<uint16_t>(packing, values, cols, out, f16_from_f32);
         break;
-      case Packing::bf16:
-        interleave<uint16_t>(packing, values, cols, out, bf16_from_f32);
-        break;
+      case Packing::bf16: interleave<uint16_t>(packing, values, cols, out, bf16_from_f32); break;
       case Packing::q8_0:
         require_in_range(values, packing, name);
         pack_q8(values, cols, out);
@@ -121,7 +120,8 @@ void unpack_row(const std::byte* panels, cpu::Packing packing, int64_t cols, int
       uint16_t scale;
       std::memcpy(&scale, block + 2 * r, sizeof scale);
       const int64_t in_block = k % kQuantBlock;
-      const std::byte q = block[kPanelRows * 2 + (in_block / 4 * kPanelRows + r) * 4 + in_block % 4];
+      const std::byte q =
+          block[kPanelRows * 2 + (in_block / 4 * kPanelRows + r) * 4 + in_block % 4];
       out[k] = f32_from_f16(scale) * static_cast<float>(std::to_integer<int>(q) - 128);
     }
     return;

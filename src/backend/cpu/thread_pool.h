@@ -59,9 +59,9 @@ class ThreadPool {
 
   std::vector<std::thread> workers_;
   std::vector<Share> shares_;
-  Operation operation_;                          // written only while the gate is shut and empty
-  alignas(64) std::atomic<uint32_t> epoch_{0};   // counts operations; workers sleep on it
-  alignas(64) std::atomic<uint32_t> gate_{0};    // kOpen, plus the workers inside
+  Operation operation_;                         // written only while the gate is shut and empty
+  alignas(64) std::atomic<uint32_t> epoch_{0};  // counts operations; workers sleep on it
+  alignas(64) std::atomic<uint32_t> gate_{0};   // kOpen, plus the workers inside
   std::atomic<bool> quit_{false};
 };
 
