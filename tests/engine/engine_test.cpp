@@ -1,8 +1,10 @@
 // The engine over a random checkpoint: sessions, generation and scoring.
 #include "krait/engine.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -179,6 +181,22 @@ TEST_F(EngineTest, PaddingRowsAreNeverSampled) {
   options.sampling.logit_bias = {{310, 1000.0f}};
   EXPECT_THROW(generate(*engine, *engine->session(), engine->encode_prompt("x"), options, {}),
                InputError);
+}
+
+TEST_F(EngineTest, WithoutATokenizerTheConfigSaysWhatMayBeSampled) {
+  std::filesystem::remove(folder_.path("model/tokenizer.json"));
+  EXPECT_EQ(open()->sampled_vocab(), 300);
+}
+
+TEST_F(EngineTest, PenaltiesLookAtWhatWasGenerated) {
+  const auto engine = open();
+  GenerateOptions options = greedy(10);
+  options.sampling.logit_bias = {{65, 100.0f}};
+  options.sampling.repeat_penalty = 1e6f;
+  const GenerateResult result =
+      generate(*engine, *engine->session(), engine->encode_prompt("x"), options, {});
+  EXPECT_EQ(result.ids.at(0), 65);
+  EXPECT_EQ(std::count(result.ids.begin(), result.ids.end(), 65), 1);
 }
 
 TEST_F(EngineTest, AnInterruptKeepsWhatWasWritten) {

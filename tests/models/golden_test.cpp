@@ -4,6 +4,7 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
+#include <numeric>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -60,20 +61,28 @@ class Runner {
 
   // Logits after every token, from an empty state.
   std::vector<float> logits(const std::vector<int32_t>& ids, int64_t chunk) {
-    const auto workspace =
-        model_->workspace(static_cast<int32_t>(chunk), static_cast<int32_t>(chunk));
+    std::vector<int32_t> all(ids.size());
+    std::iota(all.begin(), all.end(), 0);
+    return logits(ids, chunk, all);
+  }
+
+  // Logits after the tokens at `wanted`, ascending.
+  std::vector<float> logits(const std::vector<int32_t>& ids, int64_t chunk,
+                            const std::vector<int32_t>& wanted) {
+    const auto length = static_cast<int32_t>(chunk);
+    const auto workspace = model_->workspace(length, length);
     const auto state = backend_->buffer(model_->state_layout().floats_per_slot());
-    const int64_t rows = model_->config().embedding_rows;
     std::vector<float> out;
-    std::vector<int32_t> wanted(chunk);
-    for (int32_t i = 0; i < chunk; ++i) wanted[i] = i;
     const int64_t count = static_cast<int64_t>(ids.size());
     for (int64_t first = 0; first < count; first += chunk) {
       const int64_t n = std::min(chunk, count - first);
+      std::vector<int32_t> rows;
+      for (const int32_t row : wanted)
+        if (row >= first && row < first + n) rows.push_back(static_cast<int32_t>(row - first));
       const Segment segment{0, 0, static_cast<int32_t>(n)};
-      const Step step{std::span(ids).subspan(first, n), {&segment, 1}, std::span(wanted).first(n)};
+      const Step step{std::span(ids).subspan(first, n), {&segment, 1}, rows};
       const Rows logits = model_->forward(step, {state->data, state->size}, *workspace);
-      out.insert(out.end(), logits.data, logits.data + n * rows);
+      out.insert(out.end(), logits.data, logits.data + logits.rows * logits.cols);
     }
     return out;
   }
@@ -132,6 +141,18 @@ TEST_P(GoldenTest, BitsDoNotDependOnChunksOrThreads) {
             << " threads";
       }
     }
+}
+
+TEST_P(GoldenTest, AnyRowsMayBeAskedFor) {
+  const Golden golden = read_golden(GetParam());
+  Runner runner(GetParam(), "auto", 2);
+  const std::vector<float> all = runner.logits(golden.ids, 16);
+  const size_t cols = all.size() / golden.ids.size();
+  const std::vector<int32_t> wanted = {0, 3, 4, 9, 15, 16, 30};  // alone, in runs, across chunks
+  std::vector<float> expected;
+  for (const int32_t row : wanted)
+    expected.insert(expected.end(), all.begin() + row * cols, all.begin() + (row + 1) * cols);
+  EXPECT_EQ(runner.logits(golden.ids, 16, wanted), expected);
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, GoldenTest, testing::ValuesIn(golden_models()),
