@@ -15,6 +15,20 @@ struct EncodeOptions {
   bool parse_special_tokens = true;  // "<|endoftext|>" in the text becomes its id
 };
 
+// A vocabulary as GGUF files store it, under keys of the same names (tokenizer.ggml.*).
+struct VocabularyTables {
+  std::string model;                // "gpt2": byte-level BPE, "llama": sentencepiece
+  std::string pre;                  // name of the pre-tokeniser; "gpt2" only
+  std::vector<std::string> tokens;  // by id
+  std::vector<int32_t> token_type;  // by id; values of GgufTokenType
+  std::vector<float> scores;        // by id; "llama" only
+  std::vector<std::string> merges;  // "left right", by rank; "gpt2" only
+  bool add_bos_token = false;       // at the start of every text
+  bool add_eos_token = false;       // at the end of every text
+  bool add_space_prefix = false;    // a space before every text; "llama" only
+};
+enum GgufTokenType : int32_t { normal = 1, unknown, control, user_defined, unused, byte };
+
 // Immutable after loading and safe to share between threads.
 class Tokenizer {
  public:
