@@ -149,7 +149,8 @@ int run(const Flags& flags, Console& console) {
          flags.save_state, flags.state_dtype.value_or(DType::f32));
   const int64_t fed = std::min(completions.prompt_tokens, session->position() - cached);
   if (flags.output.json)
-    console.write_json(to_json(completions, options, {*engine, echoed, cached, fed, options.seed}));
+    console.write_json(to_json(completions, options,
+                               {*engine, echoed, cached, fed, options.seed, counts.best_of > 1}));
   note_statistics(console, completions, fed);
   return completions.interrupted ? kExitInterrupted : kExitSuccess;
 }

@@ -82,6 +82,7 @@ ordered_json to_json(const Completions& completions, const GenerateOptions& opti
                     {"decode_tok_s", per_second(t.decode_steps, t.decode_ms)}};
   out["model"] = context.engine.name();
   out["seed"] = context.seed;
+  if (!context.list_choices) return out;
   auto choices = ordered_json::array();
   for (size_t i = 0; i < completions.choices.size(); ++i) {
     ordered_json choice = {{"index", i}, {"sequence", completions.choices[i].sequence}};

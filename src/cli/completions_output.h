@@ -43,6 +43,7 @@ struct CompletionsContext {
   int64_t cached_tokens = 0;  // of the loaded state
   int64_t fed = 0;            // tokens of the prompt that were read: all of them unless interrupted
   uint64_t seed = 0;
+  bool list_choices = false;  // several were asked for: the list of them goes with the first
 };
 
 nlohmann::ordered_json to_json(const Completions& completions, const GenerateOptions& options,
