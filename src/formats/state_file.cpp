@@ -305,7 +305,11 @@ void write_state_file(const std::string& path, const StateModel& model, const Sa
 }
 
 SavedState read_state_file(const std::string& path, const StateModel& model) {
-  const std::string file = read_text_file(path, largest_file(model));
+  return parse_state_file(read_text_file(path, largest_file(model)), path, model);
+}
+
+SavedState parse_state_file(std::string_view file, const std::string& path,
+                            const StateModel& model) {
   return Reader(file, path, model).read();
 }
 

@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "krait/state.h"
 
@@ -39,5 +40,9 @@ void write_state_file(const std::string& path, const StateModel& model, const Sa
 // whole state of `model`. The checksum is verified before anything but magic and version is
 // believed; memory is bounded by the size of the file and of the model's state.
 SavedState read_state_file(const std::string& path, const StateModel& model);
+
+// The same of the bytes of a file; `path` is for messages.
+SavedState parse_state_file(std::string_view file, const std::string& path,
+                            const StateModel& model);
 
 }  // namespace krait
