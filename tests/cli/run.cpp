@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -121,10 +122,12 @@ Result Process::finish() {
   while (out_ >= 0 || err_ >= 0)
     if (!read_some(kTimeoutMs)) break;
   int status = 0;
-  ::waitpid(pid_, &status, 0);
+  rusage usage = {};
+  ::wait4(pid_, &status, 0, &usage);
   pid_ = -1;
   close_once(out_);
   close_once(err_);
+  result_.max_rss_bytes = int64_t{usage.ru_maxrss} * 1024;
   result_.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return result_;
 }

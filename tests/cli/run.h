@@ -1,6 +1,7 @@
 // Runs the program `krait` as a user would, and looks at what comes out.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@ struct Result {
   int exit_code = -1;  // 128 + N when it died of signal N
   std::string out;
   std::string err;
+  int64_t max_rss_bytes = 0;
 };
 
 // A running krait. Standard input is a pipe that holds `input`, or the file `input_path`.
