@@ -2,6 +2,7 @@
 
 #include "krait/error.h"
 #include "models/mixer.h"
+#include "models/weight_policy.h"
 
 namespace krait {
 
@@ -11,7 +12,8 @@ std::unique_ptr<Matrix> Loader::matrix(std::string_view name, const Shape& shape
   const DType own = is_weight_type(tensor.dtype)  ? tensor.dtype
                     : is_block_type(tensor.dtype) ? DType::q8_0  // the nearest with a product
                                                   : DType::f32;
-  std::unique_ptr<Matrix> m = backend_.matrix(tensor, dtype_.value_or(own), stored);
+  const DType type = dtype_ ? loaded_weight_type(name, *dtype_) : own;
+  std::unique_ptr<Matrix> m = backend_.matrix(tensor, type, stored);
   weights.checkpoint().release(tensor);
   parameters += tensor.elements();
   matrix_bytes += m->bytes;

@@ -6,6 +6,7 @@
 namespace krait::cpu::KRAIT_ISA {
 
 void product(const Product& a) noexcept;
+void product_quantised(const Product& a) noexcept;  // its part for those packings
 void quantize_row(const float* x, int64_t cols, int64_t token, const QuantRows& out) noexcept;
 void rms_norm(const float* x, const float* weight, float eps, int64_t cols, float* out) noexcept;
 void causal_conv(const Conv& a) noexcept;

@@ -13,9 +13,9 @@ namespace krait::cpu {
 // Rows quantised to int8 in blocks of 32 along k, the last block padded with zeros:
 // x[k] = scale[k / 32] * q[k].
 struct QuantRows {
-  int8_t* q = nullptr;        // [tokens, blocks * 32]
-  float* scale = nullptr;     // [tokens, blocks]
-  int32_t* sum128 = nullptr;  // [tokens, blocks]: 128 * sum of the block's q
+  int8_t* q = nullptr;      // [tokens, blocks * 32]
+  float* scale = nullptr;   // [tokens, blocks]
+  int32_t* sums = nullptr;  // [tokens, blocks, 2]: sum of q over each half of the block
   int64_t blocks = 0;
 };
 
@@ -25,9 +25,9 @@ struct Product {
   const void* panels = nullptr;  // the whole matrix, in the layout of layout.h
   int64_t rows = 0, cols = 0;
   int64_t first_panel = 0, last_panel = 0;
-  const float* x = nullptr;  // [tokens, cols], unused for q8_0
+  const float* x = nullptr;  // [tokens, cols], unused for quantised packings
   int64_t x_stride = 0;
-  QuantRows quant;  // used for q8_0
+  QuantRows quant;  // used for quantised packings
   int64_t tokens = 0;
   const float* bias = nullptr;  // [rows] or null
   float* out = nullptr;

@@ -18,12 +18,12 @@ void quantize_row(const float* x, int64_t cols, int64_t token, const QuantRows& 
     const float inverse = largest > 1e-36f ? 127.0f / largest : 0.0f;
     store_int8(q + k, mul(lo, set1(inverse)));
     store_int8(q + k + kLanes, mul(hi, set1(inverse)));
-    int32_t total = 0;
-    for (int64_t i = 0; i < kQuantBlock; ++i) total += q[k + i];
+    int32_t* sums = out.sums + 2 * (token * out.blocks + block);
+    sums[0] = sums[1] = 0;
+    for (int64_t i = 0; i < kQuantBlock; ++i) sums[i / kLanes] += q[k + i];
     // 0 for finite x; NaN where a value was NaN or infinite, so that it shows in the result.
     const float poison = sum(add(sub(lo, lo), sub(hi, hi)));
     out.scale[token * out.blocks + block] = (inverse > 0.0f ? largest / 127.0f : 0.0f) + poison;
-    out.sum128[token * out.blocks + block] = 128 * total;
   }
 }
 

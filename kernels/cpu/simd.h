@@ -80,9 +80,26 @@ KRAIT_INLINE F load_f16(const uint16_t* p) {
 }
 
 KRAIT_INLINE I set1(int32_t x) { return {_mm512_set1_epi32(x)}; }
+KRAIT_INLINE I load_bytes(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }  // 64
+KRAIT_INLINE I operator|(I a, I b) { return {_mm512_or_si512(a.v, b.v)}; }
+// Byte by byte: (a >> kRight) & mask, to the left if negative. The mask is clear where the bits of
+// a neighbouring byte would come in.
+template <int kRight>
+KRAIT_INLINE I bits(I a, int mask) {
+  const __m512i moved =
+      kRight > 0 ? _mm512_srli_epi16(a.v, kRight) : _mm512_slli_epi16(a.v, -kRight);
+  return {_mm512_and_si512(moved, _mm512_set1_epi8(static_cast<char>(mask)))};
+}
 // acc[i] += sum_j w[4 i + j] * x[j], w unsigned and x signed bytes, exactly.
-KRAIT_INLINE I dot4(I acc, const uint8_t* w, I x) {
-  return {_mm512_dpbusd_epi32(acc.v, _mm512_loadu_si512(w), x.v)};
+KRAIT_INLINE I dot4(I acc, I w, I x) { return {_mm512_dpbusd_epi32(acc.v, w.v, x.v)}; }
+KRAIT_INLINE I dot4_small(I acc, I w, I x) { return dot4(acc, w, x); }  // the same for w < 128
+KRAIT_INLINE F load_u8(const uint8_t* p) {
+  return {_mm512_cvtepi32_ps(
+      _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
+}
+KRAIT_INLINE F load_i8(const uint8_t* p) {
+  return {_mm512_cvtepi32_ps(
+      _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
 }
 KRAIT_INLINE F to_float(I a) { return {_mm512_cvtepi32_ps(a.v)}; }
 
@@ -184,9 +201,41 @@ KRAIT_INLINE __m256i dot4_half(__m256i acc, __m256i w, __m256i x) {
   acc = _mm256_add_epi32(acc, _mm256_madd_epi16(w_even, x_even));
   return _mm256_add_epi32(acc, _mm256_madd_epi16(w_odd, x_odd));
 }
-KRAIT_INLINE I dot4(I acc, const uint8_t* w, I x) {
-  return {dot4_half(acc.lo, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)), x.lo),
-          dot4_half(acc.hi, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + 32)), x.hi)};
+KRAIT_INLINE I dot4(I acc, I w, I x) {
+  return {dot4_half(acc.lo, w.lo, x.lo), dot4_half(acc.hi, w.hi, x.hi)};
+}
+KRAIT_INLINE __m256i dot4_small_half(__m256i acc, __m256i w, __m256i x) {
+  const __m256i pairs = _mm256_maddubs_epi16(w, x);
+  return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+KRAIT_INLINE I dot4_small(I acc, I w, I x) {
+  return {dot4_small_half(acc.lo, w.lo, x.lo), dot4_small_half(acc.hi, w.hi, x.hi)};
+}
+KRAIT_INLINE I load_bytes(const uint8_t* p) {
+  return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
+          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32))};
+}
+KRAIT_INLINE I operator|(I a, I b) {
+  return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)};
+}
+template <int kRight>
+KRAIT_INLINE __m256i bits_half(__m256i a, int mask) {
+  const __m256i moved = kRight > 0 ? _mm256_srli_epi16(a, kRight) : _mm256_slli_epi16(a, -kRight);
+  return _mm256_and_si256(moved, _mm256_set1_epi8(static_cast<char>(mask)));
+}
+template <int kRight>
+KRAIT_INLINE I bits(I a, int mask) {
+  return {bits_half<kRight>(a.lo, mask), bits_half<kRight>(a.hi, mask)};
+}
+KRAIT_INLINE F load_u8(const uint8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)),
+          _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8)))};
+}
+KRAIT_INLINE F load_i8(const uint8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
+          _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8)))};
 }
 KRAIT_INLINE F to_float(I a) { return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)}; }
 

@@ -106,13 +106,40 @@ KRAIT_INLINE I set1(int32_t x) {
   for (int i = 0; i < kLanes; ++i) r.v[i] = x;
   return r;
 }
-KRAIT_INLINE I dot4(I acc, const uint8_t* w, I x) {
+KRAIT_INLINE I load_bytes(const uint8_t* p) {
+  I r;
+  std::memcpy(r.v, p, sizeof r.v);
+  return r;
+}
+KRAIT_INLINE I operator|(I a, I b) {
+  for (int i = 0; i < kLanes; ++i) a.v[i] |= b.v[i];
+  return a;
+}
+template <int kRight>
+KRAIT_INLINE I bits(I a, int mask) {
   for (int i = 0; i < kLanes; ++i) {
+    const uint32_t four = static_cast<uint32_t>(a.v[i]);
+    const uint32_t moved = kRight > 0 ? four >> kRight : four << -kRight;
+    a.v[i] = static_cast<int32_t>(moved & static_cast<uint32_t>(mask) * 0x01010101u);
+  }
+  return a;
+}
+KRAIT_INLINE I dot4(I acc, I w, I x) {
+  for (int i = 0; i < kLanes; ++i) {
+    uint8_t weights[4];
     int8_t bytes[4];
+    std::memcpy(weights, &w.v[i], sizeof weights);
     std::memcpy(bytes, &x.v[i], sizeof bytes);
-    for (int j = 0; j < 4; ++j) acc.v[i] += static_cast<int32_t>(w[4 * i + j]) * bytes[j];
+    for (int j = 0; j < 4; ++j) acc.v[i] += static_cast<int32_t>(weights[j]) * bytes[j];
   }
   return acc;
+}
+KRAIT_INLINE I dot4_small(I acc, I w, I x) { return dot4(acc, w, x); }
+KRAIT_INLINE F load_u8(const uint8_t* p) {
+  return lanewise([&](int i) { return static_cast<float>(p[i]); });
+}
+KRAIT_INLINE F load_i8(const uint8_t* p) {
+  return lanewise([&](int i) { return static_cast<float>(static_cast<int8_t>(p[i])); });
 }
 KRAIT_INLINE F to_float(I a) {
   return lanewise([&](int i) { return static_cast<float>(a.v[i]); });

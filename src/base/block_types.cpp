@@ -2,6 +2,7 @@
 // ggml-quants.c). d, m and dmin are IEEE halves.
 #include "src/base/block_types.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -16,13 +17,13 @@ struct ScaleAndMin {
 
 int byte(const std::byte* at) noexcept { return std::to_integer<int>(*at); }
 
-int signed_byte(const std::byte* at) noexcept { return static_cast<int8_t>(byte(at)); }
-
-float half(const std::byte* at) noexcept {
+uint16_t half_bits(const std::byte* at) noexcept {
   uint16_t bits;
   std::memcpy(&bits, at, sizeof bits);
-  return f32_from_f16(bits);
+  return bits;
 }
+
+float half(const std::byte* at) noexcept { return f32_from_f16(half_bits(at)); }
 
 float real(int value) noexcept { return static_cast<float>(value); }
 
@@ -33,18 +34,6 @@ int nibble(const std::byte* q, int e) noexcept {
 
 // Bit e of 32, byte by byte from the lowest.
 int bit(const std::byte* bits, int e) noexcept { return byte(bits + e / 8) >> e % 8 & 1; }
-
-// d | q[32]
-void q8_0(const std::byte* b, float* out) noexcept {
-  const float d = half(b);
-  for (int e = 0; e < 32; ++e) out[e] = real(signed_byte(b + 2 + e)) * d;
-}
-
-// d | nibbles[16]
-void q4_0(const std::byte* b, float* out) noexcept {
-  const float d = half(b);
-  for (int e = 0; e < 32; ++e) out[e] = real(nibble(b + 2, e) - 8) * d;
-}
 
 // d, m | nibbles[16]
 void q4_1(const std::byte* b, float* out) noexcept {
@@ -108,15 +97,6 @@ int nibble_of_64(const std::byte* q, int e) noexcept {
   return e % 64 < 32 ? value & 15 : value >> 4;
 }
 
-// d, dmin | scales[12] | q[128]
-void q4_k(const std::byte* b, float* out) noexcept {
-  const float d = half(b), dmin = half(b + 2);
-  for (int e = 0; e < 256; ++e) {
-    const ScaleAndMin s = scale_and_min(b + 4, e / 32);
-    out[e] = d * real(s.scale) * real(nibble_of_64(b + 16, e)) - dmin * real(s.min);
-  }
-}
-
 // d, dmin | scales[12] | fifth bits[32] | q[128]
 void q5_k(const std::byte* b, float* out) noexcept {
   const float d = half(b), dmin = half(b + 2);
@@ -127,14 +107,71 @@ void q5_k(const std::byte* b, float* out) noexcept {
   }
 }
 
+// d | q[32]
+void split_q8_0(const std::byte* b, BlockParts& parts) noexcept {
+  parts.d = half_bits(b);
+  parts.scale[0] = 1;
+  for (int e = 0; e < 32; ++e) parts.level[e] = static_cast<uint8_t>(byte(b + 2 + e) ^ 128);
+}
+void join_q8_0(const BlockParts& parts, std::byte* b) noexcept {
+  std::memcpy(b, &parts.d, 2);
+  for (int e = 0; e < 32; ++e) b[2 + e] = std::byte(parts.level[e] ^ 128);
+}
+
+// d | nibbles[16]
+void split_q4_0(const std::byte* b, BlockParts& parts) noexcept {
+  parts.d = half_bits(b);
+  parts.scale[0] = 1;
+  for (int e = 0; e < 32; ++e) parts.level[e] = static_cast<uint8_t>(nibble(b + 2, e));
+}
+void join_q4_0(const BlockParts& parts, std::byte* b) noexcept {
+  std::memcpy(b, &parts.d, 2);
+  for (int e = 0; e < 16; ++e) b[2 + e] = std::byte(parts.level[e] | parts.level[e + 16] << 4);
+}
+
+// d, dmin | scales[12] | q[128]
+void split_q4_k(const std::byte* b, BlockParts& parts) noexcept {
+  parts.d = half_bits(b);
+  parts.dmin = half_bits(b + 2);
+  for (int k = 0; k < 8; ++k) {
+    const ScaleAndMin s = scale_and_min(b + 4, k);
+    parts.scale[k] = static_cast<int8_t>(s.scale);
+    parts.min[k] = static_cast<uint8_t>(s.min);
+  }
+  for (int e = 0; e < 256; ++e) parts.level[e] = static_cast<uint8_t>(nibble_of_64(b + 16, e));
+}
+void join_q4_k(const BlockParts& parts, std::byte* b) noexcept {
+  std::memcpy(b, &parts.d, 2);
+  std::memcpy(b + 2, &parts.dmin, 2);
+  std::byte* s = b + 4;
+  for (int k = 0; k < 4; ++k) {
+    const int scale = parts.scale[k + 4], min = parts.min[k + 4];
+    s[k] = std::byte(parts.scale[k] | scale >> 4 << 6);
+    s[k + 4] = std::byte(parts.min[k] | min >> 4 << 6);
+    s[k + 8] = std::byte((scale & 15) | (min & 15) << 4);
+  }
+  for (int i = 0; i < 128; ++i) {
+    const uint8_t* low = parts.level.data() + i / 32 * 64 + i % 32;
+    b[16 + i] = std::byte(low[0] | low[32] << 4);
+  }
+}
+
 // low nibbles[128] | high pairs of bits[64] | scales[16] | d
-void q6_k(const std::byte* b, float* out) noexcept {
-  const float d = half(b + 208);
+void split_q6_k(const std::byte* b, BlockParts& parts) noexcept {
+  parts.d = half_bits(b + 208);
+  for (int k = 0; k < 16; ++k) parts.scale[k] = static_cast<int8_t>(byte(b + 192 + k));
   for (int e = 0; e < 256; ++e) {
     const int packed = byte(b + e / 128 * 64 + e % 64);
     const int low = e % 128 < 64 ? packed & 15 : packed >> 4;
-    const int q = (low | two_bits(b + 128, e) << 4) - 32;
-    out[e] = d * real(signed_byte(b + 192 + e / 16)) * real(q);
+    parts.level[e] = static_cast<uint8_t>(low | two_bits(b + 128, e) << 4);
+  }
+}
+void join_q6_k(const BlockParts& parts, std::byte* b) noexcept {
+  std::memcpy(b + 208, &parts.d, 2);
+  for (int k = 0; k < 16; ++k) b[192 + k] = std::byte(static_cast<uint8_t>(parts.scale[k]));
+  for (int e = 0; e < 256; ++e) {
+    b[e / 128 * 64 + e % 64] |= std::byte((parts.level[e] & 15) << e % 128 / 64 * 4);
+    b[128 + e / 128 * 32 + e % 32] |= std::byte(parts.level[e] >> 4 << e % 128 / 32 * 2);
   }
 }
 
@@ -142,17 +179,63 @@ void q6_k(const std::byte* b, float* out) noexcept {
 
 void dequantize_block(DType type, const std::byte* block, float* out) noexcept {
   switch (type) {
-    case DType::q8_0: return q8_0(block, out);
-    case DType::q4_0: return q4_0(block, out);
     case DType::q4_1: return q4_1(block, out);
     case DType::q5_0: return q5_0(block, out);
     case DType::q5_1: return q5_1(block, out);
     case DType::q2_k: return q2_k(block, out);
     case DType::q3_k: return q3_k(block, out);
-    case DType::q4_k: return q4_k(block, out);
     case DType::q5_k: return q5_k(block, out);
-    case DType::q6_k: return q6_k(block, out);
-    default: KRAIT_CHECK(!"a block type");
+    default: break;
+  }
+  BlockParts parts;
+  split_block(type, block, parts);
+  values_of(type, parts, dtype_info(type).block_elements, out);
+}
+
+bool has_block_parts(DType type) noexcept {
+  return type == DType::q8_0 || type == DType::q4_0 || type == DType::q4_k || type == DType::q6_k;
+}
+
+int elements_per_scale(DType type) noexcept { return type == DType::q6_k ? 16 : 32; }
+
+int level_offset(DType type) noexcept {
+  switch (type) {
+    case DType::q8_0: return 128;
+    case DType::q4_0: return 8;
+    case DType::q6_k: return 32;
+    default: return 0;
+  }
+}
+
+void split_block(DType type, const std::byte* block, BlockParts& parts) noexcept {
+  KRAIT_CHECK(has_block_parts(type));
+  switch (type) {
+    case DType::q8_0: return split_q8_0(block, parts);
+    case DType::q4_0: return split_q4_0(block, parts);
+    case DType::q4_k: return split_q4_k(block, parts);
+    default: return split_q6_k(block, parts);
+  }
+}
+
+void join_block(DType type, const BlockParts& parts, std::byte* block) noexcept {
+  KRAIT_CHECK(has_block_parts(type));
+  std::memset(block, 0, static_cast<size_t>(dtype_info(type).block_bytes));
+  switch (type) {
+    case DType::q8_0: return join_q8_0(parts, block);
+    case DType::q4_0: return join_q4_0(parts, block);
+    case DType::q4_k: return join_q4_k(parts, block);
+    default: return join_q6_k(parts, block);
+  }
+}
+
+void values_of(DType type, const BlockParts& parts, int64_t count, float* out) noexcept {
+  const float d = f32_from_f16(parts.d), dmin = f32_from_f16(parts.dmin);
+  const int part = elements_per_scale(type), offset = level_offset(type);
+  for (int64_t begin = 0; begin < count; begin += part) {
+    const float scale = d * real(parts.scale[begin / part]);
+    const float min = dmin * real(parts.min[begin / 32]);
+    const int64_t end = std::min(count, begin + part);
+    for (int64_t e = begin; e < end; ++e) out[e] = scale * real(parts.level[e] - offset) - min;
   }
 }
 

@@ -25,7 +25,16 @@ std::optional<DType> parse_dtype(std::string_view name) noexcept {
 }
 
 bool is_weight_type(DType type) noexcept {
-  return type == DType::f32 || type == DType::f16 || type == DType::bf16 || type == DType::q8_0;
+  switch (type) {
+    case DType::f32:
+    case DType::f16:
+    case DType::bf16:
+    case DType::q8_0:
+    case DType::q4_0:
+    case DType::q4_k:
+    case DType::q6_k: return true;
+    default: return false;
+  }
 }
 
 float f32_from_bf16(uint16_t bits) noexcept {

@@ -197,8 +197,9 @@ void add_machine_flags(CLI::App& app, OpenOptions& open) {
              [&](const std::string& word) { open.backend.cpu_isa = word; })
       ->group(kModel);
   add_threads_flag(app, open);
-  add_choice(app, "--dtype", {"auto", "f32", "bf16", "f16", "q8_0"},
-             "Type of the weights, converted at load (default auto: as stored)",
+  add_choice(app, "--dtype", {"auto", "f32", "bf16", "f16", "q8_0", "q6_k", "q4_k", "q4_0"},
+             "Type of the weights, converted at load (default auto: as stored). Below 8 bits a few "
+             "matrices stay finer",
              [&](const std::string& word) { open.dtype = parse_dtype(word); })
       ->group(kModel);
 }

@@ -7,36 +7,22 @@
 #include <vector>
 
 #include "krait/error.h"
+#include "src/base/quantize_blocks.h"
 
 namespace krait {
 namespace {
 
 constexpr int64_t kPieceElements = int64_t{1} << 20;
-// The largest half. Block types have half scales and could hold a little more: no weight is so
-// large.
 constexpr float kLargestHalf = 65504.0f;
-
-// STAND-IN until branch kern brings src/base/quantize_blocks.h.
-void quantize_block(DType type, const float* x, std::byte* out) {
-  KRAIT_CHECK(type == DType::q8_0);
-  float largest = 0;
-  for (int i = 0; i < 32; ++i) largest = std::max(largest, std::fabs(x[i]));
-  const float d = largest / 127, inverse = d != 0 ? 1 / d : 0;
-  const uint16_t half = f16_from_f32(d);
-  std::memcpy(out, &half, 2);
-  for (int i = 0; i < 32; ++i) {
-    const auto q = static_cast<int8_t>(std::round(x[i] * inverse));
-    std::memcpy(out + 2 + i, &q, 1);
-  }
-}
 
 void require_in_range(std::span<const float> row, DType type, const std::string& name) {
   if (type == DType::f32 || type == DType::bf16) return;
+  const float limit = is_block_type(type) ? block_type_limit(type) : kLargestHalf;
   for (const float value : row)
-    if (!(std::fabs(value) <= kLargestHalf))
+    if (!(std::fabs(value) <= limit))  // NaN, too
       throw InputError("tensor " + name + " holds " + std::to_string(value) +
-                       ", too large for type " + std::string(dtype_name(type)) +
-                       "; bf16 and f32 can hold it");
+                       ", which type " + std::string(dtype_name(type)) +
+                       " cannot hold; bf16 and f32 can");
 }
 
 void encode_row(std::span<const float> row, DType type, std::byte* out) {

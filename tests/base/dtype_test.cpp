@@ -154,11 +154,11 @@ TEST(DType, NamesAndSizesAgree) {
         {DType::i8, "i8", 1, 1, false},          {DType::i16, "i16", 1, 2, false},
         {DType::i32, "i32", 1, 4, false},        {DType::i64, "i64", 1, 8, false},
         {DType::u8, "u8", 1, 1, false},          {DType::boolean, "bool", 1, 1, false},
-        {DType::q8_0, "q8_0", 32, 34, true},     {DType::q4_0, "q4_0", 32, 18, false},
+        {DType::q8_0, "q8_0", 32, 34, true},     {DType::q4_0, "q4_0", 32, 18, true},
         {DType::q4_1, "q4_1", 32, 20, false},    {DType::q5_0, "q5_0", 32, 22, false},
         {DType::q5_1, "q5_1", 32, 24, false},    {DType::q2_k, "q2_k", 256, 84, false},
-        {DType::q3_k, "q3_k", 256, 110, false},  {DType::q4_k, "q4_k", 256, 144, false},
-        {DType::q5_k, "q5_k", 256, 176, false},  {DType::q6_k, "q6_k", 256, 210, false}}) {
+        {DType::q3_k, "q3_k", 256, 110, false},  {DType::q4_k, "q4_k", 256, 144, true},
+        {DType::q5_k, "q5_k", 256, 176, false},  {DType::q6_k, "q6_k", 256, 210, true}}) {
     EXPECT_EQ(dtype_name(e.type), e.name);
     EXPECT_EQ(dtype_info(e.type).block_elements, e.elements) << e.name;
     EXPECT_EQ(dtype_info(e.type).block_bytes, e.bytes) << e.name;

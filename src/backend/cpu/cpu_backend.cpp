@@ -142,7 +142,7 @@ class CpuBackend final : public Backend {
     product.out = out.data;
     product.out_stride = out.stride;
     product.accumulate = accumulate;
-    if (m.packing == cpu::Packing::q8_0) product.quant = quantize(x);
+    if (cpu::is_quantised(m.packing)) product.quant = quantize(x);
     split(cpu::ceil_div(m.panel_count(), kPanelGroup), m.rows * m.cols * x.rows,
           [&](int64_t first, int64_t last) {
             cpu::Product part = product;
@@ -279,11 +279,11 @@ class CpuBackend final : public Backend {
     cpu::QuantRows rows;
     rows.blocks = cpu::ceil_div(x.cols, cpu::kQuantBlock);
     const int64_t scales = x.rows * rows.blocks;
-    const int64_t bytes = scales * (cpu::kQuantBlock + 8);
+    const int64_t bytes = scales * (cpu::kQuantBlock + 12);
     if (scratch_.bytes() < bytes) scratch_ = Memory(std::max(bytes, scratch_.bytes() * 2));
     rows.q = reinterpret_cast<int8_t*>(scratch_.data());
     rows.scale = reinterpret_cast<float*>(scratch_.data() + scales * cpu::kQuantBlock);
-    rows.sum128 = reinterpret_cast<int32_t*>(rows.scale + scales);
+    rows.sums = reinterpret_cast<int32_t*>(rows.scale + scales);
     split(x.rows, x.rows * x.cols, [&](int64_t first, int64_t last) {
       for (int64_t t = first; t < last; ++t)
         kernels_.quantize_row(x.data + t * x.stride, x.cols, t, rows);

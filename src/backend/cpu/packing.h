@@ -11,8 +11,8 @@ namespace krait {
 
 cpu::Packing packing_of(DType type) noexcept;  // `type` is a weight type
 
-// Packs panels [first, last) of `tensor` [rows, cols] to their place in `panels`. Different panels
-// may be packed at the same time. `name` is for messages.
+// Packs panels [first, last) of `tensor` [rows, cols] to their place in `panels`, which is all
+// zeros. Different panels may be packed at the same time. `name` is for messages.
 void pack_panels(const Tensor& tensor, cpu::Packing packing, int64_t first, int64_t last,
                  std::byte* panels, const std::string& name);
 

@@ -1,0 +1,191 @@
+#include "src/backend/cpu/quantised_panels.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "krait/error.h"
+#include "src/base/quantize_blocks.h"
+
+namespace krait {
+namespace {
+
+using cpu::kPanelRows;
+using cpu::kQuantBlock;
+using cpu::Packing;
+
+DType type_of(Packing packing) noexcept {
+  KRAIT_CHECK(cpu::is_quantised(packing));
+  switch (packing) {
+    case Packing::q4_0: return DType::q4_0;
+    case Packing::q4_k: return DType::q4_k;
+    case Packing::q6_k: return DType::q6_k;
+    default: return DType::q8_0;
+  }
+}
+
+// Four levels of one row and where they lie: `at` points to those of the row's first four k.
+constexpr int64_t kGroups = kQuantBlock / 4;
+constexpr int64_t kHalfRows = kPanelRows / 2;
+
+template <class Byte>
+Byte* nibbles_at(Byte* levels, int64_t r, int64_t j) noexcept {
+  return levels + (j * kHalfRows + r % kHalfRows) * 4;
+}
+template <class Byte>
+Byte* high_bits_at(Byte* levels, int64_t r, int64_t j) noexcept {
+  return levels + kPanelRows * kQuantBlock / 2 + (j / 2 * kHalfRows + r % kHalfRows) * 4;
+}
+int64_t nibble_shift(int64_t r) noexcept { return r / kHalfRows * 4; }
+int64_t high_shift(int64_t r, int64_t j) noexcept { return j % 2 * 4 + r / kHalfRows * 2; }
+
+uint32_t word(const void* at) noexcept {
+  uint32_t value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+void or_word(std::byte* at, uint32_t bits) noexcept {
+  const uint32_t value = word(at) | bits;
+  std::memcpy(at, &value, sizeof value);
+}
+
+void put_levels(Packing packing, const uint8_t* level, int64_t r, std::byte* levels) noexcept {
+  for (int64_t j = 0; j < kGroups; ++j) {
+    const uint32_t four = word(level + 4 * j);
+    if (packing == Packing::q8_0) {
+      std::memcpy(levels + (j * kPanelRows + r) * 4, &four, sizeof four);
+      continue;
+    }
+    or_word(nibbles_at(levels, r, j), (four & 0x0f0f0f0fu) << nibble_shift(r));
+    if (packing == Packing::q6_k)
+      or_word(high_bits_at(levels, r, j), (four >> 4 & 0x03030303u) << high_shift(r, j));
+  }
+}
+
+void get_levels(Packing packing, const std::byte* levels, int64_t r, uint8_t* level) noexcept {
+  for (int64_t j = 0; j < kGroups; ++j) {
+    uint32_t four;
+    if (packing == Packing::q8_0) {
+      four = word(levels + (j * kPanelRows + r) * 4);
+    } else {
+      four = word(nibbles_at(levels, r, j)) >> nibble_shift(r) & 0x0f0f0f0fu;
+      if (packing == Packing::q6_k)
+        four |= (word(high_bits_at(levels, r, j)) >> high_shift(r, j) & 0x03030303u) << 4;
+    }
+    std::memcpy(level + 4 * j, &four, sizeof four);
+  }
+}
+
+// The parts of one ggml block, whose first block of 32 k is `first` and which has `count` of them
+// inside the matrix.
+void put_parts(Packing packing, const BlockParts& parts, int64_t first, int64_t count, int64_t r,
+               std::byte* panel) noexcept {
+  const cpu::QuantLayout layout = cpu::quant_layout(packing);
+  std::byte* header = panel + cpu::header_offset(layout, first);
+  if (layout.header > 0) std::memcpy(header + 2 * r, &parts.d, 2);
+  if (packing == Packing::q4_k) std::memcpy(header + 2 * (kPanelRows + r), &parts.dmin, 2);
+  for (int64_t i = 0; i < count; ++i) {
+    std::byte* scales = panel + cpu::block_offset(layout, first + i);
+    if (layout.header == 0) {
+      std::memcpy(scales + 2 * r, &parts.d, 2);
+    } else if (packing == Packing::q4_k) {
+      scales[r] = std::byte(parts.scale[i]);
+      scales[kPanelRows + r] = std::byte(parts.min[i]);
+    } else {
+      scales[r] = std::byte(parts.scale[2 * i]);
+      scales[kPanelRows + r] = std::byte(parts.scale[2 * i + 1]);
+    }
+    put_levels(packing, parts.level.data() + i * kQuantBlock, r, scales + cpu::kScaleBytes);
+  }
+}
+
+// The inverse.
+BlockParts get_parts(Packing packing, const std::byte* panel, int64_t first, int64_t count,
+                     int64_t r) noexcept {
+  const cpu::QuantLayout layout = cpu::quant_layout(packing);
+  const std::byte* header = panel + cpu::header_offset(layout, first);
+  BlockParts parts;
+  if (layout.header > 0) std::memcpy(&parts.d, header + 2 * r, 2);
+  if (packing == Packing::q4_k) std::memcpy(&parts.dmin, header + 2 * (kPanelRows + r), 2);
+  for (int64_t i = 0; i < count; ++i) {
+    const std::byte* scales = panel + cpu::block_offset(layout, first + i);
+    const auto signed_scale = [&](int64_t at) { return std::to_integer<int8_t>(scales[at]); };
+    if (layout.header == 0) {
+      std::memcpy(&parts.d, scales + 2 * r, 2);
+      parts.scale[i] = 1;
+    } else if (packing == Packing::q4_k) {
+      parts.scale[i] = signed_scale(r);
+      parts.min[i] = std::to_integer<uint8_t>(scales[kPanelRows + r]);
+    } else {
+      parts.scale[2 * i] = signed_scale(r);
+      parts.scale[2 * i + 1] = signed_scale(kPanelRows + r);
+    }
+    get_levels(packing, scales + cpu::kScaleBytes, r, parts.level.data() + i * kQuantBlock);
+  }
+  return parts;
+}
+
+// A file may hold any scales; those that are not finite would make a product NaN.
+void require_finite(const BlockParts& parts, DType type, const std::string& name) {
+  for (const uint16_t scale : {parts.d, parts.dmin})
+    if (!std::isfinite(f32_from_f16(scale)))
+      throw InputError("tensor " + name + " has a " + std::string(dtype_name(type)) +
+                       " block whose scale is " + std::to_string(f32_from_f16(scale)) +
+                       "; expected a finite number");
+}
+
+// Refuses rather than stores infinity.
+void require_in_range(const std::vector<float>& row, DType type, const std::string& name) {
+  const float limit = block_type_limit(type);
+  for (const float value : row)
+    if (!(std::fabs(value) <= limit))
+      throw InputError("tensor " + name + " holds " + std::to_string(value) + ", beyond what " +
+                       std::string(dtype_name(type)) + " can hold; use --dtype bf16 or f32");
+}
+
+}  // namespace
+
+void pack_quantised(const Tensor& tensor, cpu::Packing packing, int64_t row, int64_t count,
+                    std::byte* panel, const std::string& name) {
+  const DType type = type_of(packing);
+  const DTypeInfo& info = dtype_info(type);
+  const int64_t cols = tensor.shape[1];
+  const int64_t groups = cpu::ceil_div(cols, info.block_elements);
+  const int64_t blocks = cpu::ceil_div(cols, kQuantBlock);
+  const int64_t per_group = info.block_elements / kQuantBlock;
+  const bool stored = tensor.dtype == type;
+  std::vector<float> values(stored ? 0 : groups * info.block_elements);
+  BlockParts parts;
+  for (int64_t r = 0; r < count; ++r) {
+    if (!stored) {
+      copy_to_f32(tensor, (row + r) * cols, cols, values.data(), name);
+      require_in_range(values, type, name);
+    }
+    for (int64_t group = 0; group < groups; ++group) {
+      if (stored) {
+        split_block(type, tensor.data.data() + ((row + r) * groups + group) * info.block_bytes,
+                    parts);
+        require_finite(parts, type, name);
+      } else {
+        quantize_block(type, values.data() + group * info.block_elements, parts);
+      }
+      const int64_t first = group * per_group;
+      put_parts(packing, parts, first, std::min(per_group, blocks - first), r, panel);
+    }
+  }
+}
+
+void unpack_quantised(const std::byte* panel, cpu::Packing packing, int64_t cols, int64_t r,
+                      float* out) noexcept {
+  const DType type = type_of(packing);
+  const int64_t elements = dtype_info(type).block_elements;
+  for (int64_t k = 0; k < cols; k += elements) {
+    const int64_t count = std::min(elements, cols - k);
+    const BlockParts parts =
+        get_parts(packing, panel, k / kQuantBlock, cpu::ceil_div(count, kQuantBlock), r);
+    values_of(type, parts, count, out + k);
+  }
+}
+
+}  // namespace krait
