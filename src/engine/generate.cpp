@@ -1,9 +1,11 @@
 // The decode loop: sample, emit, feed, until something ends it.
 #include <algorithm>
+#include <numeric>
 
 #include "krait/engine.h"
 #include "krait/error.h"
 #include "src/engine/clock.h"
+#include "src/engine/log_softmax.h"
 #include "src/engine/stop_filter.h"
 
 namespace krait {
@@ -19,8 +21,17 @@ class Output {
   void push(int32_t id) {
     if (tokenizer_) emit(filter_.push(utf8_.push(tokenizer_->token_bytes(id))));
   }
-  void finish() {
-    emit(filter_.push(utf8_.finish()));
+  // The tokens before the text: the character that they leave incomplete is where it begins.
+  void start_after(std::span<const int32_t> ids) {
+    constexpr size_t kLongestTail = 3;  // bytes
+    std::string tail;
+    for (size_t i = ids.size(); tokenizer_ && i > 0 && tail.size() < kLongestTail; --i)
+      tail.insert(0, tokenizer_->token_bytes(ids[i - 1]));
+    utf8_.push(tail);  // what is whole has been written, by whoever wrote it
+  }
+  // With `more` to come from a continuation, an incomplete character is its business.
+  void finish(bool more) {
+    if (!more) emit(filter_.push(utf8_.finish()));
     emit(filter_.finish());
   }
   bool stopped() const noexcept { return filter_.stopped(); }
@@ -48,21 +59,58 @@ bool contains(const std::vector<int32_t>& ids, int32_t id) {
   return std::find(ids.begin(), ids.end(), id) != ids.end();
 }
 
+// What the model itself thinks of the tokens drawn.
+class Judge {
+ public:
+  Judge(const GenerateOptions& options, int32_t vocabulary)
+      : top_(options.logprobs), vocabulary_(vocabulary) {}
+
+  // `is_text`: the token is one of the result's ids.
+  void drawn(int32_t id, std::span<const float> logits, bool is_text, GenerateResult& result) {
+    if (!top_) return;
+    const LogSoftmax logprob(logits.first(vocabulary_));
+    sum_ += logprob(id);
+    result.mean_logprob = sum_ / static_cast<double>(++count_);
+    if (!is_text) return;
+    TokenLogprobs& entry = result.logprobs.emplace_back();
+    entry.logprob = logprob(id);
+    order_.resize(vocabulary_);
+    std::iota(order_.begin(), order_.end(), 0);
+    const auto kept = order_.begin() + std::min(*top_, vocabulary_);
+    std::partial_sort(order_.begin(), kept, order_.end(), [&](int32_t a, int32_t b) {
+      return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
+    });
+    for (auto it = order_.begin(); it != kept; ++it) entry.top.push_back({*it, logprob(*it)});
+  }
+
+ private:
+  std::optional<int32_t> top_;
+  int32_t vocabulary_;
+  double sum_ = 0;
+  int64_t count_ = 0;
+  std::vector<int32_t> order_;  // scratch
+};
+
 // Samples and feeds until the end of the text; returns why it ended.
 FinishReason decode(Engine& engine, Session& session, Sampler& sampler,
-                    const GenerateOptions& options, Output& output, std::vector<int32_t>& ids) {
-  const auto generated = [&] { return static_cast<int64_t>(ids.size()); };
+                    const GenerateOptions& options, Output& output, GenerateResult& result) {
+  const auto generated = [&] { return static_cast<int64_t>(result.ids.size()); };
+  Judge judge(options, engine.sampled_vocab());
   while (options.max_tokens < 0 || generated() < options.max_tokens) {
     if (is_set(options.interrupt)) return FinishReason::interrupted;
     const int32_t id = sampler.sample(session.logits(), static_cast<uint64_t>(session.position()));
-    if (!options.ignore_eos && contains(engine.special().eos, id)) return FinishReason::eos;
-    ids.push_back(id);
+    const bool is_end = !options.ignore_eos && contains(engine.special().eos, id);
+    judge.drawn(id, session.logits(), !is_end, result);
+    if (is_end) return FinishReason::eos;
+    result.ids.push_back(id);
     sampler.accept(id);
     output.push(id);
-    if (output.refused()) return FinishReason::interrupted;
-    if (output.stopped()) return FinishReason::stop;
-    if (generated() == options.max_tokens) break;  // the state after the last token is not needed
-    session.feed({&id, 1});
+    std::optional<FinishReason> ended;
+    if (generated() == options.max_tokens) ended = FinishReason::length;
+    if (output.stopped()) ended = FinishReason::stop;
+    if (output.refused()) ended = FinishReason::interrupted;
+    if (!ended || options.resumable) session.feed({&id, 1});  // else nobody looks at that state
+    if (ended) return *ended;
   }
   return FinishReason::length;
 }
@@ -82,16 +130,18 @@ std::string_view to_string(FinishReason reason) noexcept {
 GenerateResult generate(Engine& engine, Session& session, std::span<const int32_t> prompt,
                         const GenerateOptions& options,
                         const std::function<bool(std::string_view)>& on_text) {
-  if (prompt.empty() && session.position() == 0)
+  if (prompt.empty() && session.logits().empty())
     throw InputError("the prompt has no tokens; expected at least one");
   if (options.max_tokens < -1)
     throw InputError("--max-tokens " + std::to_string(options.max_tokens) +
                      ": expected 0 or more, or -1 for no limit");
   GenerateResult result;
   result.prompt_tokens = static_cast<int64_t>(prompt.size());
+  result.sequence = options.sequence;
   result.timings.load_ms = engine.load_ms();
-  Sampler sampler(options.sampling, engine.sampled_vocab(), options.seed);
-  for (const int32_t id : prompt) sampler.accept(id);
+  Sampler sampler(options.sampling, engine.sampled_vocab(), options.seed, options.sequence);
+  for (const auto ids : {session.ids(), prompt})
+    for (const int32_t id : ids) sampler.accept(id);
 
   const Stopwatch prefill;
   session.feed(prompt, {}, options.interrupt);
@@ -100,10 +150,12 @@ GenerateResult generate(Engine& engine, Session& session, std::span<const int32_
 
   const Stopwatch decoding;
   Output output(engine.tokenizer(), options.stop, on_text);
+  output.start_after(session.ids());
   result.finish_reason = is_set(options.interrupt)
                              ? FinishReason::interrupted
-                             : decode(engine, session, sampler, options, output, result.ids);
-  output.finish();
+                             : decode(engine, session, sampler, options, output, result);
+  output.finish(options.resumable && (result.finish_reason == FinishReason::length ||
+                                      result.finish_reason == FinishReason::interrupted));
   if (output.stopped()) result.finish_reason = FinishReason::stop;
   result.timings.decode_ms = decoding.ms();
   result.timings.decode_steps = session.position() - after_prefill;

@@ -20,9 +20,8 @@ void require_in_range(std::span<const float> row, DType type, const std::string&
   const float limit = is_block_type(type) ? block_type_limit(type) : kLargestHalf;
   for (const float value : row)
     if (!(std::fabs(value) <= limit))  // NaN, too
-      throw InputError("tensor " + name + " holds " + std::to_string(value) +
-                       ", which type " + std::string(dtype_name(type)) +
-                       " cannot hold; bf16 and f32 can");
+      throw InputError("tensor " + name + " holds " + std::to_string(value) + ", which type " +
+                       std::string(dtype_name(type)) + " cannot hold; bf16 and f32 can");
 }
 
 void encode_row(std::span<const float> row, DType type, std::byte* out) {

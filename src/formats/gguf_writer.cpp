@@ -10,7 +10,7 @@
 #include "krait/error.h"
 #include "src/base/json.h"
 #include "src/base/output_file.h"
-#include "src/formats/gguf_cursor.h"
+#include "src/formats/byte_cursor.h"
 #include "src/formats/gguf_types.h"
 
 namespace krait {

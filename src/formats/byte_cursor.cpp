@@ -1,4 +1,4 @@
-#include "src/formats/gguf_cursor.h"
+#include "src/formats/byte_cursor.h"
 
 namespace krait {
 namespace {
@@ -35,17 +35,22 @@ size_t utf8_prefix(std::string_view text) noexcept {
   return length;
 }
 
-void GgufCursor::require(uint64_t bytes, const std::string& what) const {
+void ByteCursor::require(uint64_t bytes, const std::string& what) const {
   if (bytes > remaining())
     fail(what + " needs " + std::to_string(bytes) + " bytes, but the file ends after " +
          std::to_string(remaining()));
 }
 
-std::string_view GgufCursor::text(const std::string& what) {
-  const auto length = number<uint64_t>(what);
-  require(length, what);
-  const std::string_view whole(reinterpret_cast<const char*>(file_.data()) + at_, length);
-  at_ += length;
+std::span<const std::byte> ByteCursor::bytes(uint64_t count, const std::string& what) {
+  require(count, what);
+  const auto out = file_.subspan(at_, count);
+  at_ += count;
+  return out;
+}
+
+std::string_view ByteCursor::text(const std::string& what) {
+  const auto raw = bytes(number<uint64_t>(what), what);
+  const std::string_view whole(reinterpret_cast<const char*>(raw.data()), raw.size());
   if (const size_t valid = utf8_prefix(whole); valid < whole.size())
     fail(what + " is not UTF-8: byte " + std::to_string(valid) + " is " +
          std::to_string(static_cast<unsigned char>(whole[valid])));
