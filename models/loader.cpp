@@ -31,17 +31,8 @@ std::vector<float> Loader::values(std::string_view name, const Shape& shape) {
 
 std::vector<float> Loader::decay(int64_t layer, const Shape& shape) {
   const std::string name = weights.decay_name(layer);
-  std::vector<float> a = values(name, shape);
-  if (name.ends_with("A_log")) {
-    for (float& value : a) value = -std::exp(value);
-    return a;
-  }
-  for (const float value : a)
-    if (!(value <= 0.0f))
-      throw InputError(weights.checkpoint().source() + ": tensor " + weights.stored_name(name) +
-                       " holds " + std::to_string(value) +
-                       "; expected A = -exp(A_log), which is never above zero");
-  return a;
+  parameters += weights.require(name, shape).elements();
+  return decay_values(weights, name);
 }
 
 std::unique_ptr<Vector> Loader::vector(std::string_view name, const Shape& shape) {
@@ -50,6 +41,24 @@ std::unique_ptr<Vector> Loader::vector(std::string_view name, const Shape& shape
 
 std::unique_ptr<Vector> Loader::optional_vector(std::string_view name, const Shape& shape) {
   return weights.find(name) ? vector(name, shape) : nullptr;
+}
+
+std::vector<float> decay_values(const Weights& weights, const std::string& name) {
+  const std::string stored = weights.stored_name(name);
+  const Tensor* tensor = weights.find(name);
+  KRAIT_CHECK(tensor);
+  std::vector<float> a(tensor->elements());
+  copy_to_f32(*tensor, 0, tensor->elements(), a.data(), stored);
+  if (name.ends_with("A_log")) {
+    for (float& value : a) value = -std::exp(value);
+    return a;
+  }
+  for (const float value : a)
+    if (!(value <= 0.0f))
+      throw InputError(weights.checkpoint().source() + ": tensor " + stored + " holds " +
+                       std::to_string(value) +
+                       "; expected A = -exp(A_log), which is never above zero");
+  return a;
 }
 
 void require_range(const std::string& what, int64_t found, int64_t most) {

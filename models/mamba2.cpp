@@ -65,11 +65,19 @@ void Mamba2::gated_norm(Backend& backend, Rows y, Rows z) const {
     backend.rms_norm(y, norm_.get(), groups, config_.norm_eps, y);
 }
 
-// D, given for every head or for every channel, for every channel.
-std::vector<float> load_d(Loader& loader, const std::string& name, const Mamba2Config& c) {
-  const Tensor* tensor = loader.weights.find(name);
-  if (tensor && tensor->shape == Shape{c.d_inner()}) return loader.values(name, {c.d_inner()});
-  const std::vector<float> of_head = loader.values(name, {c.n_heads});
+// D may be given for every channel instead of every head.
+bool has_d_of_channels(const Weights& weights, int64_t layer, int64_t d_inner) {
+  const Tensor* d = weights.find(layer, "mixer.D");
+  return d && d->shape == Shape{d_inner};
+}
+
+// D for every channel.
+std::vector<float> load_d(Loader& loader, int64_t layer, const Mamba2Config& c) {
+  const std::string name = layer_name(layer, "mixer.D");
+  if (has_d_of_channels(loader.weights, layer, c.d_inner()))
+    return loader.values(name, {c.d_inner()});
+  const std::vector<float> of_head =
+      loader.values(name, loader.weights.require_per_head(name, c.n_heads).shape);
   std::vector<float> d;
   d.reserve(c.d_inner());
   for (const float value : of_head) d.insert(d.end(), c.head_dim, value);
@@ -84,14 +92,18 @@ Mamba2::Mamba2(Loader& loader, const Mamba2Config& config, int64_t layer, int64_
   in_bias_ = loader.optional_vector(name("mixer.in_proj.bias"), {scratch_cols()});
   out_proj_ = loader.matrix(name("mixer.out_proj.weight"), {d_model, d_inner});
   out_bias_ = loader.optional_vector(name("mixer.out_proj.bias"), {d_model});
+  const Shape& conv_shape = loader.weights.require_conv(layer, conv_dim, config.d_conv).shape;
   conv_taps_ = loader.vector(
-      transpose(loader.values(name("mixer.conv1d.weight"), {conv_dim, 1, config.d_conv}), conv_dim,
-                config.d_conv));
+      transpose(loader.values(name("mixer.conv1d.weight"), conv_shape), conv_dim, config.d_conv));
   conv_bias_ = loader.optional_vector(name("mixer.conv1d.bias"), {conv_dim});
-  a_ = loader.vector(loader.decay(layer, {config.n_heads}));
-  d_ = loader.vector(load_d(loader, name("mixer.D"), config));
+  const Shape& a_shape =
+      loader.weights.require_per_head(loader.weights.decay_name(layer), config.n_heads).shape;
+  a_ = loader.vector(loader.decay(layer, a_shape));
+  d_ = loader.vector(load_d(loader, layer, config));
   dt_bias_ = loader.vector(name("mixer.dt_bias"), {config.n_heads});
-  if (config.gated_norm) norm_ = loader.vector(name("mixer.norm.weight"), {d_inner});
+  if (config.gated_norm)
+    norm_ = loader.vector(name("mixer.norm.weight"),
+                          loader.weights.require_gated_norm(layer, d_inner).shape);
   planes_ = add_planes(loader.layout, config, layer);
 }
 
@@ -118,11 +130,11 @@ Mamba2Config mamba2_config(const Weights& weights, int64_t layer, int64_t d_mode
   const std::string where =
       weights.checkpoint().source() + ": layer " + std::to_string(layer) + ": ";
   Mamba2Config c;
-  c.n_heads = weights.require(layer, "mixer.A_log", {-1}).shape[0];
-  const Shape& conv = weights.require(layer, "mixer.conv1d.weight", {-1, 1, -1}).shape;
+  c.n_heads = weights.require_per_head(weights.decay_name(layer), -1).shape[0];
+  const Shape& conv = weights.require_conv(layer, -1, -1).shape;
   const int64_t rows = weights.require(layer, "mixer.in_proj.weight", {-1, d_model}).shape[0];
   const int64_t d_inner = weights.require(layer, "mixer.out_proj.weight", {d_model, -1}).shape[1];
-  c.d_conv = conv[2];
+  c.d_conv = conv.back();
   require_range(where + "d_inner", d_inner, kMaxInner);
   require_range(where + "n_heads", c.n_heads, kMaxInner);
   require_range(where + "the convolution's channel count", conv[0], kMaxInner);
@@ -149,10 +161,10 @@ Mamba2Config mamba2_config(const Weights& weights, int64_t layer, int64_t d_mode
                      "; expected a divisor of the " + std::to_string(c.n_heads) + " heads");
   weights.require(layer, "norm.weight", {d_model});
   weights.require(layer, "mixer.dt_bias", {c.n_heads});
-  const Tensor& d = weights.require(layer, "mixer.D", {-1});
-  if (d.shape[0] != d_inner) weights.require(layer, "mixer.D", {c.n_heads});
+  if (!has_d_of_channels(weights, layer, d_inner))
+    weights.require_per_head(layer_name(layer, "mixer.D"), c.n_heads);
   c.gated_norm = weights.find(layer, "mixer.norm.weight") != nullptr;
-  if (c.gated_norm) weights.require(layer, "mixer.norm.weight", {d_inner});
+  if (c.gated_norm) weights.require_gated_norm(layer, d_inner);
   return c;
 }
 

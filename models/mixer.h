@@ -55,8 +55,7 @@ class Loader {
   // float32 values of a tensor of any rank; `shape` as Weights::require.
   std::vector<float> values(std::string_view name, const Shape& shape);
   std::unique_ptr<Vector> vector(std::string_view name, const Shape& shape);
-  // A of a layer's recurrence, below or equal to zero, whether the checkpoint stores A itself or
-  // A_log = log(-A). Throws InputError for a stored A above zero.
+  // A of a layer's recurrence.
   std::vector<float> decay(int64_t layer, const Shape& shape);
   // nullptr when the checkpoint has no such tensor.
   std::unique_ptr<Vector> optional_vector(std::string_view name, const Shape& shape);
@@ -72,6 +71,10 @@ class Loader {
   Backend& backend_;
   std::optional<DType> dtype_;
 };
+
+// A of a recurrence, below or equal to zero, from the tensor of that Weights::decay_name: A itself,
+// or A_log = log(-A). Throws InputError for a stored A above zero.
+std::vector<float> decay_values(const Weights& weights, const std::string& name);
 
 // Where a mixer's planes begin in a slot, in floats.
 struct PlaneOffsets {

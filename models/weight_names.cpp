@@ -51,14 +51,6 @@ std::string respell(std::string_view name, const std::array<Spelling, kCount>& t
   return std::string(name);
 }
 
-std::string gguf_name(std::string_view name) {
-  constexpr std::string_view kLayers = "layers.";
-  if (!name.starts_with(kLayers)) return respell(name, kGgufSpellings);
-  const size_t number_end = name.find('.', kLayers.size());
-  return "blk." + std::string(name.substr(kLayers.size(), number_end + 1 - kLayers.size())) +
-         respell(name.substr(number_end + 1), kGgufLayerSpellings);
-}
-
 bool matches(const Shape& found, const Shape& expected) {
   if (found.size() != expected.size()) return false;
   for (size_t i = 0; i < found.size(); ++i)
@@ -74,6 +66,14 @@ std::string describe(const Shape& shape) {
 }
 
 }  // namespace
+
+std::string gguf_name(std::string_view name) {
+  constexpr std::string_view kLayers = "layers.";
+  if (!name.starts_with(kLayers)) return respell(name, kGgufSpellings);
+  const size_t number_end = name.find('.', kLayers.size());
+  return "blk." + std::string(name.substr(kLayers.size(), number_end + 1 - kLayers.size())) +
+         respell(name.substr(number_end + 1), kGgufLayerSpellings);
+}
 
 std::string layer_name(int64_t layer, std::string_view name) {
   return "layers." + std::to_string(layer) + "." + std::string(name);
@@ -116,6 +116,27 @@ const Tensor& Weights::require(std::string_view name, const Shape& shape) const 
 
 std::string Weights::decay_name(int64_t layer) const {
   return layer_name(layer, gguf_names_ ? "mixer.A" : "mixer.A_log");
+}
+
+// Programs that rewrite GGUF files drop outermost dimensions of 1: [1, 64] comes back as [64].
+const Tensor& Weights::require_per_head(std::string_view name, int64_t n_heads) const {
+  const Tensor* tensor = find(name);
+  const bool is_vector = !gguf_names_ || (tensor && tensor->shape == Shape{1});
+  return require(name, is_vector ? Shape{n_heads} : Shape{n_heads, 1});
+}
+
+const Tensor& Weights::require_gated_norm(int64_t layer, int64_t channels) const {
+  constexpr std::string_view kNorm = "mixer.norm.weight";
+  const std::optional<int64_t> groups = norm_groups(layer);
+  if (!groups) return require(layer, kNorm, {channels});
+  if (channels % *groups != 0) return require(layer, kNorm, {1, channels});
+  return require(layer, kNorm, {*groups, channels / *groups});
+}
+
+std::optional<int64_t> Weights::norm_groups(int64_t layer) const {
+  const Tensor* norm = gguf_names_ ? find(layer, "mixer.norm.weight") : nullptr;
+  if (!norm || norm->shape.size() != 2) return std::nullopt;
+  return norm->shape[0];
 }
 
 const Tensor& Weights::require_conv(int64_t layer, int64_t channels, int64_t d_conv) const {

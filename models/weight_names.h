@@ -5,6 +5,7 @@
 //   GGUF          token_embd.weight            blk.3.ssm_in.weight
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -32,8 +33,18 @@ class Weights {
   // "layers.3.mixer.A" where A itself is stored (GGUF).
   std::string decay_name(int64_t layer) const;
 
-  // The taps of a layer's convolution: [channels, 1, d_conv], or [channels, d_conv] (GGUF). -1 for
-  // d_conv takes any.
+  // One value for every head: [n_heads], or [n_heads, 1] (GGUF). -1 takes any number.
+  const Tensor& require_per_head(std::string_view name, int64_t n_heads) const;
+
+  // The weight of a layer's gated norm over `channels`: [channels], or [n_groups, channels /
+  // n_groups] (GGUF).
+  const Tensor& require_gated_norm(int64_t layer, int64_t channels) const;
+
+  // The groups of that norm, where its shape shows them.
+  std::optional<int64_t> norm_groups(int64_t layer) const;
+
+  // The taps of a layer's convolution: [channels, 1, d_conv], or [channels, d_conv] (GGUF). -1
+  // takes any.
   const Tensor& require_conv(int64_t layer, int64_t channels, int64_t d_conv) const;
 
   // The name in the checkpoint, for messages; the canonical one when it is absent.
@@ -45,6 +56,9 @@ class Weights {
   const Checkpoint& checkpoint_;
   bool gguf_names_;
 };
+
+// What GGUF calls a weight: "blk.3.ssm_in.weight" for "layers.3.mixer.in_proj.weight".
+std::string gguf_name(std::string_view canonical);
 
 // "layers.3.mixer.D"
 std::string layer_name(int64_t layer, std::string_view name);

@@ -44,8 +44,10 @@ std::vector<std::string> long_flags(const CLI::App& app) {
     what = "unknown command";
     for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
   } else {
-    throw InputError(fmt::format("unexpected argument '{}': text goes after -p, in quotes; {}",
-                                 argument, see_help(app)));
+    const bool takes_text = app.get_option_no_throw("--prompt") != nullptr;
+    throw InputError(fmt::format("unexpected argument '{}'{}; {}", argument,
+                                 takes_text ? ": text goes after -p, in quotes" : "",
+                                 see_help(app)));
   }
   const std::string word = argument.substr(0, argument.find('='));
   const std::string near = nearest(word, names);
@@ -80,7 +82,7 @@ std::vector<Command> add_commands(CLI::App& program) {
   program.footer(kFooter);
   program.require_subcommand(0, 1);
   std::vector<Command> commands;
-  for (const auto add : {add_generate, add_score, add_tokenize, add_info, add_bench})
+  for (const auto add : {add_generate, add_score, add_tokenize, add_info, add_bench, add_quantize})
     commands.push_back(add(program));
   const auto common = [](CLI::App& app) {
     app.allow_extras();

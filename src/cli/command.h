@@ -28,6 +28,7 @@ Command add_score(CLI::App& program);
 Command add_bench(CLI::App& program);
 Command add_info(CLI::App& program);
 Command add_tokenize(CLI::App& program);
+Command add_quantize(CLI::App& program);
 
 // Opens the model; its warnings and, with -v, what was loaded go to the log.
 std::unique_ptr<Engine> open_engine(OpenOptions open);

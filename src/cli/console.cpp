@@ -29,6 +29,7 @@ void handle_signals() {
   struct sigaction action = {};
   action.sa_handler = SIG_IGN;
   sigaction(SIGPIPE, &action, nullptr);
+  sigaction(SIGXFSZ, &action, nullptr);
   action.sa_handler = on_interrupt;  // without SA_RESTART: a blocked read must return
   for (const int signal : {SIGINT, SIGTERM}) {
     struct sigaction before = {};
@@ -86,6 +87,10 @@ void Console::write_json(const nlohmann::ordered_json& value) {
 
 void Console::note(const std::string& line) {
   if (notes_) fmt::print(stderr, "{}\n", line);
+}
+
+void Console::progress(const std::string& line) {
+  if (notes_ && ::isatty(STDERR_FILENO)) fmt::print(stderr, "\r\x1b[K{}", line);
 }
 
 const std::atomic<bool>& Console::interrupted() noexcept { return interrupt_requested; }

@@ -20,7 +20,8 @@ struct Interrupted {};
 
 class Console {
  public:
-  // Ignores SIGPIPE. The first SIGINT or SIGTERM sets interrupted(), the second ends the process.
+  // Ignores SIGPIPE and SIGXFSZ: writing tells of them. The first SIGINT or SIGTERM sets
+  // interrupted(), the second ends the process.
   Console();
 
   // Log level and colours. Until then: warnings and errors, colours if standard error has them.
@@ -34,6 +35,10 @@ class Console {
 
   // A line of statistics on standard error, unless -q or --json asked for none.
   void note(const std::string& line);
+
+  // Shows `line` in place of the one before, and nothing of it stays after progress(""). Only where
+  // standard error is a terminal and nobody asked for silence.
+  void progress(const std::string& line);
 
   static const std::atomic<bool>& interrupted() noexcept;
 

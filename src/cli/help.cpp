@@ -45,7 +45,7 @@ std::string spaced_names(const CLI::Option* option) {
 
 std::string HelpFormatter::make_help(const CLI::App* app, std::string name,
                                      CLI::AppFormatMode mode) const {
-  std::string page = make_description(app) + "\n" + make_usage(app, name) +
+  std::string page = make_description(app) + "\n" + make_usage(app, name) + make_positionals(app) +
                      make_subcommands(app, mode) + make_groups(app, mode) + "\n" +
                      app->get_footer() + "\n";
   for (size_t at; (at = page.find("\n\n\n")) != std::string::npos;) page.erase(at, 1);
@@ -62,8 +62,11 @@ std::string HelpFormatter::make_subcommand(const CLI::App* command) const {
 }
 
 std::string HelpFormatter::make_usage(const CLI::App* app, std::string) const {
-  return app->get_parent() == nullptr ? "Usage: krait COMMAND [flags]\n"
-                                      : "Usage: krait " + app->get_name() + " [flags]\n";
+  if (app->get_parent() == nullptr) return "Usage: krait COMMAND [flags]\n";
+  std::string words = app->get_name();
+  for (const CLI::Option* option : app->get_options())
+    if (option->get_positional()) words += " " + option->get_name();
+  return "Usage: krait " + words + " [flags]\n";
 }
 
 }  // namespace krait::cli

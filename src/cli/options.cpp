@@ -175,6 +175,10 @@ void add_model_flags(CLI::App& app, OpenOptions& open) {
            "(default: the bundled one)",
            [&](const std::string& text) { open.model = text; })
       ->group(kModel);
+  add_tokenizer_flag(app, open);
+}
+
+void add_tokenizer_flag(CLI::App& app, OpenOptions& open) {
   add_text(app, "--tokenizer", "FILE",
            "A tokenizer.json, or a folder with one (default: the model's)",
            [&](const std::string& text) { open.tokenizer = text; })
@@ -192,13 +196,17 @@ void add_machine_flags(CLI::App& app, OpenOptions& open) {
              "CPU instruction set (default: the best this machine has)",
              [&](const std::string& word) { open.backend.cpu_isa = word; })
       ->group(kModel);
-  add_integer(app, "-t,--threads", 1, 512, "CPU threads (default: all cores this process may use)",
-              [&](int64_t n) { open.backend.threads = static_cast<int32_t>(n); })
-      ->group(kModel);
+  add_threads_flag(app, open);
   add_choice(app, "--dtype", {"auto", "f32", "bf16", "f16", "q8_0", "q6_k", "q4_k", "q4_0"},
              "Type of the weights, converted at load (default auto: as stored). Below 8 bits a few "
              "matrices stay finer",
              [&](const std::string& word) { open.dtype = parse_dtype(word); })
+      ->group(kModel);
+}
+
+void add_threads_flag(CLI::App& app, OpenOptions& open) {
+  add_integer(app, "-t,--threads", 1, 512, "CPU threads (default: all cores this process may use)",
+              [&](int64_t n) { open.backend.threads = static_cast<int32_t>(n); })
       ->group(kModel);
 }
 

@@ -25,6 +25,16 @@ size_t character_length(std::string_view text) noexcept {
 
 }  // namespace
 
+size_t utf8_prefix(std::string_view text) noexcept {
+  size_t length = 0;
+  while (length < text.size()) {
+    const size_t character = character_length(text.substr(length));
+    if (character == 0) break;
+    length += character;
+  }
+  return length;
+}
+
 void ByteCursor::require(uint64_t bytes, const std::string& what) const {
   if (bytes > remaining())
     fail(what + " needs " + std::to_string(bytes) + " bytes, but the file ends after " +
@@ -41,13 +51,9 @@ std::span<const std::byte> ByteCursor::bytes(uint64_t count, const std::string& 
 std::string_view ByteCursor::text(const std::string& what) {
   const auto raw = bytes(number<uint64_t>(what), what);
   const std::string_view whole(reinterpret_cast<const char*>(raw.data()), raw.size());
-  for (std::string_view rest = whole; !rest.empty();) {
-    const size_t character = character_length(rest);
-    if (character == 0)
-      fail(what + " is not UTF-8: byte " + std::to_string(whole.size() - rest.size()) + " is " +
-           std::to_string(static_cast<unsigned char>(rest.front())));
-    rest.remove_prefix(character);
-  }
+  if (const size_t valid = utf8_prefix(whole); valid < whole.size())
+    fail(what + " is not UTF-8: byte " + std::to_string(valid) + " is " +
+         std::to_string(static_cast<unsigned char>(whole[valid])));
   return whole;
 }
 

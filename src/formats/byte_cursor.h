@@ -12,6 +12,10 @@
 
 namespace krait {
 
+// The bytes of `text` before the first that is not part of well-formed UTF-8; all where there is
+// none.
+size_t utf8_prefix(std::string_view text) noexcept;
+
 // A place in the bytes of a file that never moves past their end. `what`, in every call, names the
 // thing being read, for messages. All members but position() and remaining() throw InputError.
 class ByteCursor {

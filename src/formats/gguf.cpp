@@ -12,50 +12,21 @@
 #include "src/base/json.h"
 #include "src/formats/byte_cursor.h"
 #include "src/formats/gguf_metadata.h"
+#include "src/formats/gguf_types.h"
 
 namespace krait {
 namespace {
 
 static_assert(std::endian::native == std::endian::little);
 
-constexpr uint32_t kMagic = 0x46554747;                  // "GGUF"
 constexpr size_t kLeastPairBytes = 8 + 1 + 4 + 1;        // key, type, value
 constexpr size_t kLeastTensorBytes = 8 + 1 + 4 + 4 + 8;  // name, rank, type, offset
-constexpr size_t kMaxNameBytes = 63;
-constexpr uint32_t kMaxRank = 4;
-constexpr uint32_t kDefaultAlignment = 32;
 
 struct StoredType {
   uint32_t id;
   std::string_view name;
   int64_t block_elements, block_bytes;
 };
-
-struct ReadType {
-  uint32_t id;
-  DType dtype;
-};
-
-constexpr std::array<ReadType, 18> kReadTypes = {{
-    {0, DType::f32},
-    {1, DType::f16},
-    {2, DType::q4_0},
-    {3, DType::q4_1},
-    {6, DType::q5_0},
-    {7, DType::q5_1},
-    {8, DType::q8_0},
-    {10, DType::q2_k},
-    {11, DType::q3_k},
-    {12, DType::q4_k},
-    {13, DType::q5_k},
-    {14, DType::q6_k},
-    {24, DType::i8},
-    {25, DType::i16},
-    {26, DType::i32},
-    {27, DType::i64},
-    {28, DType::f64},
-    {30, DType::bf16},
-}};
 
 // 4, 5, 31 to 33 and 36 to 38 have been removed from the format.
 constexpr std::array<StoredType, 16> kUnreadTypes = {{
@@ -113,14 +84,14 @@ class GgufParser {
   std::span<const std::byte> file_;
   ByteCursor cursor_;
   uint64_t tensors_ = 0, pairs_ = 0;
-  uint64_t alignment_ = kDefaultAlignment;
+  uint64_t alignment_ = kGgufDefaultAlignment;
   GgufContents contents_;
   std::vector<Extent> extents_;  // of contents_.tensors, in file order
   std::set<std::string> names_;
 };
 
 void GgufParser::read_header() {
-  if (cursor_.number<uint32_t>("the magic number") != kMagic)
+  if (cursor_.number<uint32_t>("the magic number") != kGgufMagic)
     cursor_.fail("does not begin with \"GGUF\": it is no GGUF file");
   const auto version = cursor_.number<uint32_t>("the version");
   if ((version & 0xffffu) == 0)
@@ -173,9 +144,9 @@ void GgufParser::read_tensor() {
   GgufEntry entry;
   entry.name = cursor_.text("the name of tensor " + std::to_string(extents_.size()));
   const std::string where = "tensor " + quote(entry.name);
-  if (entry.name.empty() || entry.name.size() > kMaxNameBytes)
+  if (entry.name.empty() || entry.name.size() > kGgufMaxNameBytes)
     cursor_.fail(where + " has a name of " + std::to_string(entry.name.size()) +
-                 " bytes; expected 1 to " + std::to_string(kMaxNameBytes));
+                 " bytes; expected 1 to " + std::to_string(kGgufMaxNameBytes));
   if (!names_.insert(entry.name).second) cursor_.fail(where + " occurs twice");
   entry.tensor.shape = read_shape(where);
   const uint64_t bytes = set_type(cursor_.number<uint32_t>(where), entry, where);
@@ -189,7 +160,7 @@ void GgufParser::read_tensor() {
 
 Shape GgufParser::read_shape(const std::string& where) {
   const auto rank = cursor_.number<uint32_t>(where);
-  if (rank > kMaxRank)
+  if (rank > kGgufMaxRank)
     cursor_.fail(where + " has " + std::to_string(rank) + " dimensions; expected at most 4");
   Shape shape(rank);
   int64_t count = 1;
@@ -209,8 +180,8 @@ Shape GgufParser::read_shape(const std::string& where) {
 uint64_t GgufParser::set_type(uint32_t id, GgufEntry& entry, const std::string& where) const {
   StoredType type{};
   const auto has_id = [&](const auto& t) { return t.id == id; };
-  if (const auto read = std::find_if(kReadTypes.begin(), kReadTypes.end(), has_id);
-      read != kReadTypes.end()) {
+  if (const auto read = std::find_if(kGgufElementTypes.begin(), kGgufElementTypes.end(), has_id);
+      read != kGgufElementTypes.end()) {
     const DTypeInfo& info = dtype_info(read->dtype);
     entry.tensor.dtype = read->dtype;
     type = {id, info.name, info.block_elements, info.block_bytes};

@@ -6,31 +6,17 @@
 #include <utility>
 
 #include "src/base/json.h"
+#include "src/formats/gguf_types.h"
 
 namespace krait {
 namespace {
 
 using nlohmann::json;
 
-enum class Kind : int32_t {
-  u8,
-  i8,
-  u16,
-  i16,
-  u32,
-  i32,
-  f32,
-  boolean,
-  string,
-  array,
-  u64,
-  i64,
-  f64
-};
+using Kind = GgufKind;
 
 // The least that one value takes in the file.
 constexpr std::array<size_t, 13> kLeastBytes = {1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8};
-constexpr size_t kMaxKeyBytes = 65535;
 // Of all arrays together. The largest vocabularies have less than a million tokens, merges and
 // scores; a value takes much more memory than bytes in the file.
 constexpr uint64_t kMaxElements = uint64_t{1} << 22;
@@ -53,9 +39,9 @@ class MetadataReader {
  private:
   std::string read_key() {
     const std::string key(cursor_.text("a metadata key"));
-    if (key.empty() || key.size() > kMaxKeyBytes)
+    if (key.empty() || key.size() > kGgufMaxKeyBytes)
       cursor_.fail("a metadata key has " + std::to_string(key.size()) + " bytes; expected 1 to " +
-                   std::to_string(kMaxKeyBytes));
+                   std::to_string(kGgufMaxKeyBytes));
     if (!std::all_of(key.begin(), key.end(), [](char c) { return c > 0x20 && c < 0x7f; }))
       cursor_.fail("metadata key " + quote(key) + " holds more than printable ASCII");
     return key;

@@ -1,0 +1,89 @@
+#include "src/engine/gguf_vocabulary.h"
+
+#include <filesystem>
+
+#include "krait/error.h"
+#include "src/base/file.h"
+#include "src/base/json.h"
+
+namespace krait {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+constexpr const char* kModel = "tokenizer.ggml.model";
+constexpr const char* kTokens = "tokenizer.ggml.tokens";
+constexpr const char* kTypes = "tokenizer.ggml.token_type";
+constexpr const char* kScores = "tokenizer.ggml.scores";
+constexpr float kPaddingScore = -1000.0f;  // the converters' choice
+constexpr size_t kMaxTemplateBytes = size_t{1} << 20;
+
+std::string padding_token(size_t id) { return "[PAD" + std::to_string(id) + "]"; }
+
+// The string, or among several templates the one named "default"; nothing where it is not said.
+std::optional<std::string> template_in(const json& config, const std::string& file) {
+  const auto found = config.is_object() ? config.find("chat_template") : config.end();
+  if (!config.is_object()) throw InputError(file + ": expected a JSON object");
+  if (found == config.end() || found->is_null()) return std::nullopt;
+  if (found->is_string()) return found->get<std::string>();
+  if (!found->is_array())
+    throw InputError(file + ": chat_template is " + found->type_name() +
+                     "; expected a string, or a list of named templates");
+  for (const json& each : *found)
+    if (each.is_object() && each.value("name", json()) == "default" &&
+        each.value("template", json()).is_string())
+      return each["template"].get<std::string>();
+  return std::nullopt;
+}
+
+}  // namespace
+
+ordered_json gguf_vocabulary(const VocabularyTables& tables, const SpecialIds& special) {
+  ordered_json keys = {{kModel, tables.model}};
+  if (!tables.pre.empty()) keys["tokenizer.ggml.pre"] = tables.pre;
+  keys[kTokens] = tables.tokens;
+  if (!tables.scores.empty()) keys[kScores] = tables.scores;
+  keys[kTypes] = tables.token_type;
+  if (!tables.merges.empty()) keys["tokenizer.ggml.merges"] = tables.merges;
+  if (special.bos >= 0) keys["tokenizer.ggml.bos_token_id"] = static_cast<uint32_t>(special.bos);
+  if (!special.eos.empty())
+    keys["tokenizer.ggml.eos_token_id"] = static_cast<uint32_t>(special.eos.front());
+  keys["tokenizer.ggml.add_bos_token"] = tables.add_bos_token;
+  keys["tokenizer.ggml.add_eos_token"] = tables.add_eos_token;
+  if (tables.model == "llama") keys["tokenizer.ggml.add_space_prefix"] = tables.add_space_prefix;
+  return keys;
+}
+
+ordered_json gguf_vocabulary(const json& metadata) {
+  ordered_json keys = ordered_json::object();
+  for (const auto& [key, value] : metadata.items())
+    if (key.starts_with("tokenizer.")) keys[key] = value;
+  return keys.contains(kModel) ? keys : gguf_without_vocabulary();
+}
+
+ordered_json gguf_without_vocabulary() { return {{kModel, "none"}}; }
+
+void pad_gguf_vocabulary(ordered_json& keys, int64_t rows) {
+  if (!keys.contains(kTokens)) return;
+  ordered_json& tokens = keys[kTokens];
+  const bool has_types = keys.contains(kTypes), has_scores = keys.contains(kScores);
+  for (size_t id = 0; id < static_cast<size_t>(rows); ++id) {
+    if (id < tokens.size() && tokens[id] != "") continue;
+    // An id without a string may also lie between others.
+    tokens[id] = padding_token(id);
+    if (has_types) keys[kTypes][id] = static_cast<int32_t>(GgufTokenType::unused);
+    if (has_scores) keys[kScores][id] = kPaddingScore;
+  }
+}
+
+std::optional<std::string> find_chat_template(const std::string& folder) {
+  const fs::path own = fs::path(folder) / "chat_template.jinja";
+  if (fs::exists(own)) return read_text_file(own.string(), kMaxTemplateBytes);
+  const fs::path config = fs::path(folder) / "tokenizer_config.json";
+  if (!fs::exists(config)) return std::nullopt;
+  return template_in(read_json_file(config.string()), config.string());
+}
+
+}  // namespace krait

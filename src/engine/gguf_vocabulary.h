@@ -1,0 +1,31 @@
+// The keys tokenizer.* of a GGUF file.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "krait/engine.h"
+#include "krait/tokenizer.h"
+
+namespace krait {
+
+// Of a tokenizer that was read from elsewhere, and the ids that begin and end a text.
+nlohmann::ordered_json gguf_vocabulary(const VocabularyTables& tables, const SpecialIds& special);
+
+// Of another GGUF file: as they are there.
+nlohmann::ordered_json gguf_vocabulary(const nlohmann::json& metadata);
+
+// Where there is no tokenizer; other programs then take ids only.
+nlohmann::ordered_json gguf_without_vocabulary();
+
+// Fills the lists up to `rows` tokens: the others read "[PAD" and their own index "]", by which
+// krait and converters know rows of the embedding that stand for nothing.
+void pad_gguf_vocabulary(nlohmann::ordered_json& keys, int64_t rows);
+
+// The chat template beside the model: chat_template.jinja, or what tokenizer_config.json says.
+// Throws InputError for one that is no text.
+std::optional<std::string> find_chat_template(const std::string& folder);
+
+}  // namespace krait
