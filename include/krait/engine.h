@@ -111,13 +111,29 @@ struct GenerateOptions {
   uint64_t seed = 0;
   std::vector<std::string> stop;  // text that ends the output; not part of it
   bool ignore_eos = false;
+  int32_t logprobs = -1;  // likeliest tokens listed with each chosen one; -1: no log-probabilities
   const std::atomic<bool>* interrupt = nullptr;  // set by Ctrl-C; checked per token
 };
 
-struct GenerateResult {
+// Natural logarithms of what the model's logits alone say, before penalties and filters.
+struct TokenLogprobs {
+  struct Entry {
+    int32_t id = 0;
+    double logprob = 0;
+  };
+  int32_t id = 0;  // the chosen token
+  double logprob = 0;
+  std::vector<Entry> top;  // likeliest first
+};
+
+struct Completion {
   std::string text;
-  std::vector<int32_t> ids;  // generated, EOS not included
+  std::vector<int32_t> ids;             // EOS not included
+  std::vector<TokenLogprobs> logprobs;  // of every id, where they were asked for
   FinishReason finish_reason = FinishReason::length;
+};
+
+struct GenerateResult : Completion {
   int64_t prompt_tokens = 0;
   Timings timings;
 };

@@ -1,71 +1,13 @@
 // The decode loop: sample, emit, feed, until something ends it.
-#include <algorithm>
-
 #include "krait/engine.h"
 #include "krait/error.h"
 #include "src/engine/clock.h"
-#include "src/engine/stop_filter.h"
+#include "src/engine/continuation.h"
 
 namespace krait {
 namespace {
 
-// Bytes of tokens -> valid UTF-8 -> text before any stop string, handed on as it becomes certain.
-class Output {
- public:
-  Output(const Tokenizer* tokenizer, const std::vector<std::string>& stops,
-         const std::function<bool(std::string_view)>& on_text)
-      : tokenizer_(tokenizer), filter_(stops), on_text_(on_text) {}
-
-  void push(int32_t id) {
-    if (tokenizer_) emit(filter_.push(utf8_.push(tokenizer_->token_bytes(id))));
-  }
-  void finish() {
-    emit(filter_.push(utf8_.finish()));
-    emit(filter_.finish());
-  }
-  bool stopped() const noexcept { return filter_.stopped(); }
-  bool refused() const noexcept { return refused_; }
-  std::string& text() noexcept { return text_; }
-
- private:
-  void emit(const std::string& piece) {
-    if (piece.empty()) return;
-    text_ += piece;
-    if (on_text_ && !refused_) refused_ = !on_text_(piece);
-  }
-
-  const Tokenizer* tokenizer_;
-  Utf8Stream utf8_;
-  StopFilter filter_;
-  const std::function<bool(std::string_view)>& on_text_;
-  std::string text_;
-  bool refused_ = false;
-};
-
 bool is_set(const std::atomic<bool>* flag) { return flag && flag->load(std::memory_order_relaxed); }
-
-bool contains(const std::vector<int32_t>& ids, int32_t id) {
-  return std::find(ids.begin(), ids.end(), id) != ids.end();
-}
-
-// Samples and feeds until the end of the text; returns why it ended.
-FinishReason decode(Engine& engine, Session& session, Sampler& sampler,
-                    const GenerateOptions& options, Output& output, std::vector<int32_t>& ids) {
-  const auto generated = [&] { return static_cast<int64_t>(ids.size()); };
-  while (options.max_tokens < 0 || generated() < options.max_tokens) {
-    if (is_set(options.interrupt)) return FinishReason::interrupted;
-    const int32_t id = sampler.sample(session.logits(), static_cast<uint64_t>(session.position()));
-    if (!options.ignore_eos && contains(engine.special().eos, id)) return FinishReason::eos;
-    ids.push_back(id);
-    sampler.accept(id);
-    output.push(id);
-    if (output.refused()) return FinishReason::interrupted;
-    if (output.stopped()) return FinishReason::stop;
-    if (generated() == options.max_tokens) break;  // the state after the last token is not needed
-    session.feed({&id, 1});
-  }
-  return FinishReason::length;
-}
 
 }  // namespace
 
@@ -90,8 +32,8 @@ GenerateResult generate(Engine& engine, Session& session, std::span<const int32_
   GenerateResult result;
   result.prompt_tokens = static_cast<int64_t>(prompt.size());
   result.timings.load_ms = engine.load_ms();
-  Sampler sampler(options.sampling, engine.sampled_vocab(), options.seed);
-  for (const int32_t id : prompt) sampler.accept(id);
+  Continuation text(engine, options, 0, on_text);
+  text.accept_prompt(prompt);
 
   const Stopwatch prefill;
   session.feed(prompt, {}, options.interrupt);
@@ -99,15 +41,15 @@ GenerateResult generate(Engine& engine, Session& session, std::span<const int32_
   const int64_t after_prefill = session.position();
 
   const Stopwatch decoding;
-  Output output(engine.tokenizer(), options.stop, on_text);
-  result.finish_reason = is_set(options.interrupt)
-                             ? FinishReason::interrupted
-                             : decode(engine, session, sampler, options, output, result.ids);
-  output.finish();
-  if (output.stopped()) result.finish_reason = FinishReason::stop;
+  while (!is_set(options.interrupt)) {
+    const std::optional<int32_t> id = text.next(session.logits(), session.position());
+    if (!id) break;
+    session.feed({&*id, 1});
+  }
+  if (is_set(options.interrupt)) text.interrupt();
+  static_cast<Completion&>(result) = text.take();
   result.timings.decode_ms = decoding.ms();
   result.timings.decode_steps = session.position() - after_prefill;
-  result.text = std::move(output.text());
   return result;
 }
 

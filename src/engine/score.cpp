@@ -1,22 +1,11 @@
 // Log-probabilities of a given text.
-#include <algorithm>
 #include <cmath>
 
 #include "krait/engine.h"
 #include "krait/error.h"
+#include "src/engine/log_probability.h"
 
 namespace krait {
-namespace {
-
-// log softmax(logits)[id], summed in double.
-double log_probability(std::span<const float> logits, int32_t id) {
-  const double largest = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - largest);
-  return static_cast<double>(logits[id]) - largest - std::log(sum);
-}
-
-}  // namespace
 
 ScoreResult score(Engine& engine, std::span<const int32_t> ids,
                   const std::function<void(std::span<const float>)>& on_logits,
