@@ -16,6 +16,8 @@
 #include "krait/checkpoint.h"
 #include "krait/model.h"
 #include "krait/sampler.h"
+#include "krait/session.h"
+#include "krait/state.h"
 #include "krait/tokenizer.h"
 
 namespace krait {
@@ -68,6 +70,12 @@ class Engine {
   virtual Backend& backend() noexcept = 0;
   virtual double load_ms() const noexcept = 0;
 
+  // Tells models apart: a hash of the config, of names, types and shapes of all tensors, and of
+  // bytes spread over each of them (small tensors whole). Other training, another size, another
+  // conversion give another value; a change that spares all the bytes looked at does not. The same
+  // whatever type the weights are converted to at load.
+  virtual uint64_t fingerprint() const noexcept = 0;
+
   // Ids that may be sampled: min(tokenizer size, embedding rows).
   virtual int32_t sampled_vocab() const noexcept = 0;
 
@@ -75,80 +83,109 @@ class Engine {
   // token to start from. Throws InputError when there is no tokenizer or no such id.
   virtual std::vector<int32_t> encode_prompt(std::string_view text) const = 0;
 
-  virtual std::unique_ptr<class Session> session() = 0;
-};
+  // Encodes text that goes on from an earlier one: no special tokens are put around it, and an
+  // empty text gives no ids. Throws InputError when there is no tokenizer.
+  virtual std::vector<int32_t> encode_continuation(std::string_view text) const = 0;
 
-// One sequence: its state and where it stands. Cheap to make; ends with its engine.
-class Session {
- public:
-  virtual ~Session() = default;
-
-  // Feeds tokens, in blocks of the engine's chunk. Afterwards logits() are those after the last
-  // one. `every`, if given, sees the logits after each token: (index within ids, logits).
-  // Ids outside the embedding throw InputError before anything is fed. Stops between blocks when
-  // `stop` becomes true (logits() is then empty) and returns how many tokens were fed.
-  virtual int64_t feed(std::span<const int32_t> ids,
-                       const std::function<void(int64_t, std::span<const float>)>& every = {},
-                       const std::atomic<bool>* stop = nullptr) = 0;
-
-  // Logits after the last token, [embedding_rows]; empty before the first feed and after one that
-  // was stopped.
-  virtual std::span<const float> logits() const noexcept = 0;
-
-  // Tokens fed so far.
-  virtual int64_t position() const noexcept = 0;
-
-  // Back to an empty sequence.
-  virtual void reset() = 0;
+  virtual std::unique_ptr<Session> session(History history = History::keep) = 0;
 };
 
 enum class FinishReason { stop, length, eos, interrupted };
 std::string_view to_string(FinishReason reason) noexcept;  // "stop", "length", "eos", …
 
+// The log-probabilities below are natural logarithms of what the model gives to a token after those
+// before it: before bias, penalties and temperature.
+struct ScoredToken {
+  int32_t id = 0;
+  double logprob = 0;
+};
+
 struct GenerateOptions {
   int64_t max_tokens = 256;  // -1: until EOS
   SamplingOptions sampling;
   uint64_t seed = 0;
+  uint64_t sequence = 0;          // completions of one seed differ in this
   std::vector<std::string> stop;  // text that ends the output; not part of it
   bool ignore_eos = false;
-  int32_t logprobs = -1;  // likeliest tokens listed with each chosen one; -1: no log-probabilities
+  // The session will be continued from: its last token is fed, too (one more step), and a character
+  // that ends incomplete is left to the continuation.
+  bool resumable = false;
+  std::optional<int32_t> logprobs;  // also find the log-probability of each token and the top N
   const std::atomic<bool>* interrupt = nullptr;  // set by Ctrl-C; checked per token
 };
 
-// Natural logarithms of what the model's logits alone say, before penalties and filters.
 struct TokenLogprobs {
-  struct Entry {
-    int32_t id = 0;
-    double logprob = 0;
-  };
-  int32_t id = 0;  // the chosen token
-  double logprob = 0;
-  std::vector<Entry> top;  // likeliest first
+  double logprob = 0;            // of the token that was drawn
+  std::vector<ScoredToken> top;  // the likeliest, best first
 };
 
-struct Completion {
+struct GenerateResult {
   std::string text;
-  std::vector<int32_t> ids;             // EOS not included
-  std::vector<TokenLogprobs> logprobs;  // of every id, where they were asked for
+  std::vector<int32_t> ids;  // generated, EOS not included
   FinishReason finish_reason = FinishReason::length;
-};
-
-struct GenerateResult : Completion {
-  int64_t prompt_tokens = 0;
+  int64_t prompt_tokens = 0;  // given; all of them were fed unless the session has no logits
+  uint64_t sequence = 0;
+  std::vector<TokenLogprobs> logprobs;  // one for each of ids, where asked for
+  double mean_logprob = 0;              // of all tokens drawn, EOS included; where asked for
   Timings timings;
 };
 
-// Feeds `prompt` to `session` and continues it. `on_text` receives valid UTF-8 as it becomes
-// certain (text that may yet turn out to be a stop string is held back); returning false ends the
-// generation as interrupted.
+// Feeds `prompt` to `session` and continues it; without a prompt, goes on from the session's
+// logits. Penalties look at all the session's ids. `on_text` receives valid UTF-8 as it becomes
+// certain (text that may yet turn out to be a stop string is held back), beginning with the
+// character that the sequence so far ended in, if that was incomplete; returning false ends the
+// generation as interrupted. Stop strings are looked for in this call's text.
+//
+// Two calls, the first one resumable and the second without a prompt, give together what one would
+// have given, byte for byte, as long as no stop string lies across the cut.
 GenerateResult generate(Engine& engine, Session& session, std::span<const int32_t> prompt,
                         const GenerateOptions& options,
                         const std::function<bool(std::string_view)>& on_text);
 
-struct ScoredToken {
-  int32_t id = 0;
-  double logprob = 0;  // natural log; of this token given those before it. The first has none: 0.
+struct CompletionsOptions {
+  int32_t count = 1;    // how many to return
+  int32_t best_of = 1;  // how many to generate; at least count
 };
+
+struct Completions {
+  // At least one. In order of their sequences when all are returned, else those with the highest
+  // mean log-probability, best first. Fewer than asked for after an interrupt.
+  std::vector<GenerateResult> choices;
+  int64_t prompt_tokens = 0;
+  int64_t completion_tokens = 0;  // of all that were generated
+  bool interrupted = false;       // before all were finished
+  Timings timings;                // of all together
+};
+
+// Several completions of one prompt, which is fed once: completion i draws with the sequence
+// options.sequence + i and is exactly what generate() would give with that. `on_text` is told which
+// one a text belongs to. Afterwards, with `resumable`, the session stands after the first choice.
+// Throws InputError for counts out of range.
+Completions complete(Engine& engine, Session& session, std::span<const int32_t> prompt,
+                     const GenerateOptions& options, const CompletionsOptions& completions,
+                     const std::function<bool(int32_t index, std::string_view)>& on_text);
+
+// Writes the file so that under its name there is always a whole one, the old or the new. `planes`:
+// f32, exact, or bf16, half the size. Throws InputError where there can be no such file, Failure
+// for a full disk and the like.
+void save_state(const Engine& engine, const SavedState& state, const std::string& path,
+                DType planes = DType::f32);
+
+// Throws InputError naming file, field, what was found and what was expected for anything but a
+// whole state of this engine's model.
+SavedState load_state(const Engine& engine, const std::string& path);
+
+// What continuing from `other` instead of `exact` changes: the largest difference between the
+// logits one step later, as a share of the largest of them.
+double state_error(Engine& engine, const Snapshot& exact, const Snapshot& other);
+
+// Feeds `ids` to a session and scores each, given everything before it. The first of a sequence has
+// nothing before it: 0. `on_logits`, if given, sees row t = logits after token t, in order. Stops
+// early as Session::feed does.
+std::vector<ScoredToken> score_next(
+    const Engine& engine, Session& session, std::span<const int32_t> ids,
+    const std::function<void(std::span<const float>)>& on_logits = {},
+    const std::atomic<bool>* stop = nullptr);
 
 struct ScoreResult {
   std::vector<ScoredToken> tokens;
@@ -156,7 +193,6 @@ struct ScoreResult {
   double perplexity = 0;  // exp(nll / (T-1)); 1 for a single token
 };
 
-// `on_logits`, if given, sees row t = logits after token t, in order.
 ScoreResult score(Engine& engine, std::span<const int32_t> ids,
                   const std::function<void(std::span<const float>)>& on_logits = {},
                   const std::atomic<bool>* stop = nullptr);

@@ -4,8 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
+
+#include "krait/dtype.h"
 
 namespace krait {
 
@@ -39,6 +42,28 @@ class StateLayout {
  private:
   std::vector<StatePlane> planes_;
   int64_t floats_ = 0;
+};
+
+// Everything a model knows of a sequence. Lies in host memory and refers to no engine.
+struct SequenceState {
+  int64_t position = 0;       // tokens fed
+  std::vector<int32_t> ids;   // those tokens, in order; empty where the session keeps none
+  std::vector<float> planes;  // one slot, laid out as the model's StateLayout says
+  std::vector<float> logits;  // after the last token, [embedding_rows]; empty where there are none
+};
+
+// A sequence as it was at one moment: an immutable value, never null. Copies share one state, so
+// that undo lists, forks and branches of a chat may hold as many as they like: each costs what its
+// state takes (a few megabytes whatever the position, and four bytes per token).
+using Snapshot = std::shared_ptr<const SequenceState>;
+
+// A snapshot and what else a later process needs to go on exactly as if it had never stopped. The
+// draw for the next token is uniform_at(seed, sequence, snapshot->position).
+struct SavedState {
+  Snapshot snapshot;
+  uint64_t seed = 0;
+  uint64_t sequence = 0;
+  DType weights = DType::f32;  // of the model that computed it: with others the text may differ
 };
 
 }  // namespace krait

@@ -1,18 +1,25 @@
 #include <algorithm>
+#include <limits>
 #include <random>
 
 #include <spdlog/spdlog.h>
 
 #include "krait/error.h"
+#include "src/base/output_file.h"
 #include "src/cli/command.h"
+#include "src/cli/completions_output.h"
 
 namespace krait::cli {
 namespace {
 
+constexpr int64_t kMaxLogprobs = 1000;
 constexpr const char* kExamples = R"(Examples:
   krait generate -p "Once upon a time"
   krait generate -m ./my-model -f prompt.txt -n 500 --temp 0.7 --seed 1
-  echo "The old king" | krait generate --greedy --json)";
+  echo "The old king" | krait generate --greedy --json
+  krait generate -p "The fox" --num-completions 3
+  krait generate -p "The fox" -n 100 --save-state fox.state
+  krait generate --load-state fox.state -n 100)";
 
 struct Flags {
   OutputFlags output;
@@ -21,85 +28,172 @@ struct Flags {
   SamplingFlags sampling;
   int64_t max_tokens = GenerateOptions{}.max_tokens;
   bool echo = false;
+  CompletionsOptions completions;
+  std::optional<int32_t> best_of;
+  std::optional<int32_t> logprobs;
+  std::string load_state, save_state;  // paths; empty: not asked for
+  std::optional<DType> state_dtype;
 };
 
-double per_second(int64_t tokens, double ms) {
-  return ms > 0 ? static_cast<double>(tokens) * 1000.0 / ms : 0;
-}
-
-// `fed`: tokens of the prompt that were read, fewer than all of them only after Ctrl-C.
-nlohmann::ordered_json to_json(const GenerateResult& result, const std::string& text, int64_t fed,
-                               const std::string& model, uint64_t seed) {
-  const auto completion = static_cast<int64_t>(result.ids.size());
-  const Timings& t = result.timings;
-  return {{"text", text},
-          {"ids", result.ids},
-          {"finish_reason", to_string(result.finish_reason)},
-          {"usage",
-           {{"prompt_tokens", result.prompt_tokens},
-            {"completion_tokens", completion},
-            {"total_tokens", result.prompt_tokens + completion}}},
-          {"timings",
-           {{"load_ms", t.load_ms},
-            {"prefill_ms", t.prefill_ms},
-            {"decode_ms", t.decode_ms},
-            {"prefill_tok_s", per_second(fed, t.prefill_ms)},
-            {"decode_tok_s", per_second(t.decode_steps, t.decode_ms)}}},
-          {"model", model},
-          {"seed", seed}};
-}
-
-void note_statistics(Console& console, const GenerateResult& result, int64_t fed) {
-  const auto note = [&](const char* what, int64_t tokens, double ms, const std::string& more) {
-    console.note(fmt::format("{:<8}{:>7} tokens {:>9.2f} s {:>9.1f} tok/s{}", what, tokens,
-                             ms / 1000, per_second(tokens, ms), more));
-  };
-  note("prefill", fed, result.timings.prefill_ms, "");
-  note("decode", result.timings.decode_steps, result.timings.decode_ms,
-       fmt::format("  ({})", to_string(result.finish_reason)));
-}
-
-int run(const Flags& flags, Console& console) {
+void validate(const Flags& flags) {
   validate(flags.sampling.options);
-  const Prompt prompt = read_prompt(flags.prompt);
-  const auto engine = open_engine(flags.open);
-  if (engine->tokenizer() == nullptr && !flags.output.json)
-    throw InputError(engine->name() +
-                     " has no tokenizer to write text with; give one with --tokenizer, or use "
-                     "--json for the ids");
-  const std::vector<int32_t> ids = prompt_ids(*engine, prompt);
+  if (flags.logprobs && !flags.output.json)
+    throw InputError("--logprobs: they are shown in JSON only; give --json, too");
+  if (flags.best_of && *flags.best_of < flags.completions.count)
+    throw InputError(fmt::format("--best-of {}: expected at least --num-completions, {}",
+                                 *flags.best_of, flags.completions.count));
+  if (flags.state_dtype && flags.save_state.empty())
+    throw InputError("--state-dtype: it says how --save-state writes; give that, too");
+  if (flags.save_state.empty()) return;
+  if (flags.completions.count > 1)
+    throw InputError("--save-state: a file holds one sequence; leave out --num-completions");
+  const OutputFile probe(flags.save_state);  // now, not after hours of writing
+}
 
+// With a loaded state there may be no prompt; then standard input is left alone.
+std::optional<Prompt> find_prompt(const Flags& flags) {
+  const PromptFlags& p = flags.prompt;
+  if (!flags.load_state.empty() && !p.text && !p.file && !p.ids) return std::nullopt;
+  return read_prompt(p);
+}
+
+SavedState resume(const Engine& engine, Session& session, const std::string& path) {
+  SavedState saved = load_state(engine, path);
+  if (saved.snapshot->logits.empty())
+    throw InputError(path + ": the state holds no logits; there is nothing to go on from");
+  if (const DType own = engine.model().weight_dtype(); saved.weights != own)
+    spdlog::warn("{} was computed with weights in {}, these are in {}: the text may differ", path,
+                 dtype_name(saved.weights), dtype_name(own));
+  session.restore(saved.snapshot);
+  spdlog::info("state {}: {} tokens", path, saved.snapshot->position);
+  return saved;
+}
+
+void save(Engine& engine, const SavedState& state, const std::string& path, DType planes) {
+  if (state.snapshot->logits.empty()) {
+    spdlog::warn("interrupted inside the prompt: {} is not written", path);
+    return;
+  }
+  save_state(engine, state, path, planes);
+  spdlog::info("state {}: {} tokens, saved as {}", path, state.snapshot->position,
+               dtype_name(planes));
+  if (planes != DType::f32 && spdlog::should_log(spdlog::level::info))
+    spdlog::info("{} changes the next logits by at most {:.1e} of the largest", dtype_name(planes),
+                 state_error(engine, state.snapshot, load_state(engine, path).snapshot));
+}
+
+GenerateOptions generate_options(const Flags& flags, const SavedState& resumed) {
   GenerateOptions options;
   options.max_tokens = flags.max_tokens;
   options.sampling = flags.sampling.options;
   options.stop = flags.sampling.stop;
   options.ignore_eos = flags.sampling.ignore_eos;
+  options.resumable = !flags.save_state.empty();
+  options.logprobs = flags.logprobs;
   options.interrupt = &Console::interrupted();
-  // 32 bits are enough to tell runs apart, and short enough to type again.
-  options.seed = flags.sampling.seed ? *flags.sampling.seed : std::random_device{}();
+  if (flags.sampling.seed) {
+    options.seed = *flags.sampling.seed;
+  } else if (resumed.snapshot) {
+    options.seed = resumed.seed;
+    options.sequence = resumed.sequence;
+  } else {
+    // 32 bits are enough to tell runs apart, and short enough to type again.
+    options.seed = std::random_device{}();
+  }
   spdlog::info("seed {}", options.seed);
+  return options;
+}
 
-  std::string echoed;
-  if (flags.echo && !prompt.ids) echoed = prompt.text;
-  if (flags.echo && prompt.ids && engine->tokenizer())
-    echoed = decode(*engine->tokenizer(), ids, true);
+std::string echoed_text(const Flags& flags, const Engine& engine,
+                        const std::optional<Prompt>& prompt, std::span<const int32_t> ids) {
+  if (!flags.echo || !prompt) return "";
+  if (!prompt->ids) return prompt->text;
+  return engine.tokenizer() ? decode(*engine.tokenizer(), ids, true) : "";
+}
+
+int run(const Flags& flags, Console& console) {
+  validate(flags);
+  const std::optional<Prompt> prompt = find_prompt(flags);
+  const auto engine = open_engine(flags.open);
+  if (engine->tokenizer() == nullptr && !flags.output.json)
+    throw InputError(engine->name() +
+                     " has no tokenizer to write text with; give one with --tokenizer, or use "
+                     "--json for the ids");
   const auto session = engine->session();
-  const bool stream = !flags.output.json;
-  char last = '\n';
-  const auto write = [&](std::string_view text) {
-    if (!stream || text.empty()) return true;
-    console.write(text);
-    last = text.back();
-    return true;
-  };
-  write(echoed);
-  const GenerateResult result = generate(*engine, *session, ids, options, write);
-  if (stream && last != '\n') console.write("\n");
-  const int64_t fed = std::min(result.prompt_tokens, session->position());
-  if (!stream)
-    console.write_json(to_json(result, echoed + result.text, fed, engine->name(), options.seed));
-  note_statistics(console, result, fed);
-  return result.finish_reason == FinishReason::interrupted ? kExitInterrupted : kExitSuccess;
+  SavedState resumed;
+  if (!flags.load_state.empty()) resumed = resume(*engine, *session, flags.load_state);
+  const int64_t cached = session->position();
+  std::vector<int32_t> ids;
+  if (prompt) ids = cached > 0 ? continuation_ids(*engine, *prompt) : prompt_ids(*engine, *prompt);
+  const GenerateOptions options = generate_options(flags, resumed);
+  CompletionsOptions counts = flags.completions;
+  counts.best_of = flags.best_of.value_or(counts.count);
+
+  const std::string echoed = echoed_text(flags, *engine, prompt, ids);
+  CompletionsText text(console, echoed, counts.count);
+  const bool as_it_comes = !flags.output.json && counts.best_of == counts.count;
+  if (as_it_comes) text.write(0, "");
+  const Completions completions =
+      complete(*engine, *session, ids, options, counts, [&](int32_t index, std::string_view piece) {
+        if (as_it_comes) text.write(index, piece);
+        return true;
+      });
+  const auto& choices = completions.choices;
+  for (size_t i = 0; i < choices.size() && !flags.output.json; ++i)
+    text.write(static_cast<int32_t>(i), as_it_comes ? "" : choices[i].text);
+  text.finish();
+  if (!flags.save_state.empty())
+    save(*engine,
+         {session->snapshot(), options.seed, choices.front().sequence,
+          engine->model().weight_dtype()},
+         flags.save_state, flags.state_dtype.value_or(DType::f32));
+  const int64_t fed = std::min(completions.prompt_tokens, session->position() - cached);
+  if (flags.output.json)
+    console.write_json(to_json(completions, options,
+                               {*engine, echoed, cached, fed, options.seed, counts.best_of > 1}));
+  note_statistics(console, completions, fed);
+  return completions.interrupted ? kExitInterrupted : kExitSuccess;
+}
+
+void add_completion_flags(CLI::App& app, const std::shared_ptr<Flags>& flags) {
+  constexpr int64_t kMost = std::numeric_limits<int32_t>::max();  // the limit is the engine's
+  add_integer(app, "--num-completions,--n", 1, kMost,
+              "Write N completions of one prompt, which is read once (default 1)",
+              [=](int64_t n) { flags->completions.count = static_cast<int32_t>(n); })
+      ->group("Completions");
+  add_integer(app, "--best-of", 1, kMost,
+              "Write N, show only the likeliest per token (as many as --num-completions says)",
+              [=](int64_t n) { flags->best_of = static_cast<int32_t>(n); })
+      ->group("Completions");
+  add_integer(app, "--logprobs", 0, kMaxLogprobs,
+              "With --json: the log-probability of each token and of the N likeliest in its place, "
+              "as the model gives them, before any sampling flag",
+              [=](int64_t n) { flags->logprobs = static_cast<int32_t>(n); })
+      ->group("Completions");
+}
+
+void add_state_flags(CLI::App& app, const std::shared_ptr<Flags>& flags) {
+  add_text(app, "--save-state", "FILE",
+           "Afterwards, Ctrl-C included, write where the text stands; the file is replaced as a "
+           "whole or not at all",
+           [=](const std::string& path) {
+             if (path.empty()) throw InputError("--save-state '': expected the name of a file");
+             flags->save_state = path;
+           })
+      ->group("State");
+  add_text(app, "--load-state", "FILE",
+           "Go on from there. A prompt, now optional, is read after what came before; the seed "
+           "goes on, too, unless -s gives another. Other sampling flags are to be given again",
+           [=](const std::string& path) {
+             if (path.empty()) throw InputError("--load-state '': expected the name of a file");
+             flags->load_state = path;
+           })
+      ->group("State");
+  add_choice(app, "--state-dtype", {"f32", "bf16"},
+             "How to save: f32 exactly, bf16 in half the space; -v says what that costs "
+             "(default f32)",
+             [=](const std::string& word) { flags->state_dtype = parse_dtype(word); })
+      ->group("State");
 }
 
 }  // namespace
@@ -114,6 +208,8 @@ Command add_generate(CLI::App& program) {
   add_max_tokens_flag(*app, flags->max_tokens);
   app->add_flag("--echo", flags->echo, "Put the prompt before the text")->group("Prompt");
   add_sampling_flags(*app, flags->sampling);
+  add_completion_flags(*app, flags);
+  add_state_flags(*app, flags);
   add_model_flags(*app, flags->open);
   add_machine_flags(*app, flags->open);
   add_chunk_flag(*app, flags->open);

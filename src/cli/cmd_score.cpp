@@ -5,6 +5,7 @@
 
 #include "krait/error.h"
 #include "src/cli/command.h"
+#include "src/cli/score_stream.h"
 #include "src/formats/npy.h"
 
 namespace krait::cli {
@@ -15,16 +16,23 @@ constexpr const char* kExamples =
 gives to a token after those before it; the first token has none, shown as 0 in
 JSON.
 
+With --stream the input may go on forever: memory stays the same. It is cut into
+tokens line by line (of lines longer than 65536 bytes, piece by piece), and for
+each line, once it has ended, its surprise is shown: -log2 of its probability
+after everything before it. JSON adds the surprise of each token.
+
 Examples:
   krait score -p "The cat sat on the mat."
   krait score -m ./my-model -f book.txt --json
-  krait score --ids 5,17,3 --logits logits.npy)";
+  krait score --ids 5,17,3 --logits logits.npy
+  tail -f app.log | krait score --stream)";
 
 struct Flags {
   OutputFlags output;
   OpenOptions open;
   PromptFlags prompt;
   std::string logits;
+  bool stream = false;
 };
 
 std::string token_text(const Tokenizer* tokenizer, int32_t id) {
@@ -56,7 +64,18 @@ std::string to_table(const ScoreResult& result, const Tokenizer* tokenizer) {
   return out + "\n";
 }
 
+int run_stream(const Flags& flags, Console& console) {
+  const PromptFlags& p = flags.prompt;
+  if (p.text || p.ids || (p.file && *p.file != "-") || !flags.logits.empty())
+    throw InputError(
+        "--stream reads standard input: leave out --prompt, --file, --ids and --logits");
+  const auto engine = open_engine(flags.open);
+  score_stream(*engine, flags.output.json, console);
+  return kExitSuccess;
+}
+
 int run(const Flags& flags, Console& console) {
+  if (flags.stream) return run_stream(flags, console);
   const Prompt prompt = read_prompt(flags.prompt);
   const auto engine = open_engine(flags.open);
   const std::vector<int32_t> ids = prompt_ids(*engine, prompt);
@@ -89,6 +108,9 @@ Command add_score(CLI::App& program) {
   const auto flags = std::make_shared<Flags>();
   add_prompt_flags(*app, flags->prompt);
   add_ids_flag(*app, flags->prompt);
+  app->add_flag("--stream", flags->stream,
+                "Score standard input as it comes, line by line, without end")
+      ->group("Prompt");
   add_model_flags(*app, flags->open);
   add_machine_flags(*app, flags->open);
   add_chunk_flag(*app, flags->open);

@@ -30,4 +30,10 @@ std::vector<int32_t> prompt_ids(const Engine& engine, const Prompt& prompt) {
   return ids;
 }
 
+std::vector<int32_t> continuation_ids(const Engine& engine, const Prompt& prompt) {
+  std::vector<int32_t> ids = prompt.ids ? *prompt.ids : engine.encode_continuation(prompt.text);
+  spdlog::debug("prompt ids {}", fmt::join(ids, ","));
+  return ids;
+}
+
 }  // namespace krait::cli

@@ -43,4 +43,7 @@ Warn log_warnings();
 // The prompt's token ids, special tokens included.
 std::vector<int32_t> prompt_ids(const Engine& engine, const Prompt& prompt);
 
+// The same where the prompt goes on from an earlier text: without special tokens around it.
+std::vector<int32_t> continuation_ids(const Engine& engine, const Prompt& prompt);
+
 }  // namespace krait::cli

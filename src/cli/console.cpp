@@ -90,18 +90,22 @@ void Console::note(const std::string& line) {
 
 const std::atomic<bool>& Console::interrupted() noexcept { return interrupt_requested; }
 
-std::string read_all(int descriptor, const std::string& what) {
-  std::string text;
+std::string read_some(int descriptor, const std::string& what) {
   std::array<char, 65536> block;
   for (;;) {
     if (interrupt_requested) throw Interrupted{};
     const ssize_t count = ::read(descriptor, block.data(), block.size());
-    if (count == 0) return text;
-    if (count > 0) {
-      text.append(block.data(), static_cast<size_t>(count));
-    } else if (errno != EINTR) {
-      throw InputError(fmt::format("{}: {}", what, std::strerror(errno)));
-    }
+    if (count >= 0) return {block.data(), static_cast<size_t>(count)};
+    if (errno != EINTR) throw InputError(fmt::format("{}: {}", what, std::strerror(errno)));
+  }
+}
+
+std::string read_all(int descriptor, const std::string& what) {
+  std::string text;
+  for (;;) {
+    const std::string block = read_some(descriptor, what);
+    if (block.empty()) return text;
+    text += block;
   }
 }
 

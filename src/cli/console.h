@@ -41,8 +41,11 @@ class Console {
   bool notes_ = true;
 };
 
-// Everything that can be read from a descriptor. Throws Interrupted; a read error throws InputError
-// with `what` in front.
+// The next bytes from a descriptor, as soon as there are any; none at the end. Throws Interrupted;
+// a read error throws InputError with `what` in front.
+std::string read_some(int descriptor, const std::string& what);
+
+// The same until the end.
 std::string read_all(int descriptor, const std::string& what);
 
 // `text` in double quotes on one line, control characters and invalid UTF-8 as escapes.

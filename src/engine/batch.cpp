@@ -122,8 +122,6 @@ class Batch {
       request.prompt = line;
     }
     if (!request.has_seed) request.options.seed = options_.seed + lines_.line();
-    request.options.logprobs = request.logprobs;
-    if (request.best_of > request.n && request.options.logprobs < 0) request.options.logprobs = 0;
     return request;
   }
 

@@ -86,12 +86,16 @@ void set_logit_bias(BatchRequest& r, const ordered_json& value) {
   }
 }
 
-// In chat "logprobs" is a flag beside "top_logprobs", in completions a count.
+void set_top(BatchRequest& r, std::string_view member, const ordered_json& value) {
+  r.options.logprobs = static_cast<int32_t>(whole(member, value, 0, kMaxLogprobs));
+  r.wants_logprobs = true;
+}
+
+// In chat "logprobs" is a flag beside the count "top_logprobs", in completions it is the count.
 void set_logprobs(BatchRequest& r, const ordered_json& value) {
-  if (!r.chat)
-    r.logprobs = static_cast<int32_t>(whole("logprobs", value, 0, kMaxLogprobs));
-  else if (truth("logprobs", value))
-    r.logprobs = std::max(r.logprobs, 0);
+  if (!r.chat) return set_top(r, "logprobs", value);
+  r.wants_logprobs = truth("logprobs", value);
+  if (r.wants_logprobs && !r.options.logprobs) r.options.logprobs = 0;
 }
 
 void set_response_format(BatchRequest&, const ordered_json& value) {
@@ -170,9 +174,7 @@ const std::map<std::string_view, Setter>& setters() {
        }},
       {"logprobs", set_logprobs},
       {"top_logprobs",
-       [](BatchRequest& r, const ordered_json& v) {
-         r.logprobs = static_cast<int32_t>(whole("top_logprobs", v, 0, kMaxLogprobs));
-       }},
+       [](BatchRequest& r, const ordered_json& v) { set_top(r, "top_logprobs", v); }},
       {"echo", [](BatchRequest& r, const ordered_json& v) { r.echo = truth("echo", v); }},
       {"stream", only("stream", false)},
       {"suffix", only("suffix", nullptr)},
@@ -241,6 +243,7 @@ BatchRequest parse_json_request(std::string_view line, const GenerateOptions& de
   if (r.chat ? r.messages.empty() : !body.contains("prompt"))
     throw InputError(r.chat ? "messages is missing" : "prompt is missing");
   r.best_of = std::max(r.best_of, r.n);
+  if (r.best_of > r.n && !r.options.logprobs) r.options.logprobs = 0;  // to choose by
   validate(r.options.sampling);
   return r;
 }

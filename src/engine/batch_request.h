@@ -25,9 +25,10 @@ struct BatchRequest {
   nlohmann::ordered_json messages;  // chat: an array of objects, each with a "role"
   nlohmann::ordered_json tools;     // chat: an array, or null
   GenerateOptions options;
-  bool has_seed = false;  // options.seed is the line's own
-  int32_t n = 1;          // texts returned
-  int32_t best_of = 1;    // texts written, of which the n likeliest are returned; at least n
+  bool has_seed = false;        // options.seed is the line's own
+  bool wants_logprobs = false;  // options.logprobs may be set for best_of alone
+  int32_t n = 1;                // texts returned
+  int32_t best_of = 1;          // texts written, of which the n likeliest are returned; at least n
   int32_t logprobs =
       -1;             // likeliest tokens listed beside each chosen one; -1: no log-probabilities
   bool echo = false;  // completions: the text begins with the prompt

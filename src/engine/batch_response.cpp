@@ -19,7 +19,7 @@ ordered_json custom_id_json(const std::string& custom_id) {
 }
 
 // OpenAI knows two reasons.
-const char* finish_reason(const Completion& completion) {
+const char* finish_reason(const GenerateResult& completion) {
   return completion.finish_reason == FinishReason::length ? "length" : "stop";
 }
 
@@ -27,28 +27,29 @@ std::string token_text(const Engine& engine, int32_t id) {
   return engine.tokenizer() ? engine.tokenizer()->token_bytes(id, true) : std::to_string(id);
 }
 
-ordered_json chat_logprobs(const Engine& engine, const Completion& completion) {
+ordered_json chat_logprobs(const Engine& engine, const GenerateResult& completion) {
   ordered_json content = ordered_json::array();
-  for (const TokenLogprobs& token : completion.logprobs) {
+  for (size_t i = 0; i < completion.logprobs.size(); ++i) {
+    const TokenLogprobs& token = completion.logprobs[i];
     ordered_json top = ordered_json::array();
-    for (const TokenLogprobs::Entry& entry : token.top)
+    for (const ScoredToken& entry : token.top)
       top.push_back({{"token", token_text(engine, entry.id)}, {"logprob", entry.logprob}});
-    content.push_back({{"token", token_text(engine, token.id)},
+    content.push_back({{"token", token_text(engine, completion.ids[i])},
                        {"logprob", token.logprob},
                        {"top_logprobs", std::move(top)}});
   }
   return {{"content", std::move(content)}};
 }
 
-ordered_json completion_logprobs(const Engine& engine, const Completion& completion) {
+ordered_json completion_logprobs(const Engine& engine, const GenerateResult& completion) {
   ordered_json tokens = ordered_json::array(), logprobs = ordered_json::array(),
                tops = ordered_json::array();
-  for (const TokenLogprobs& token : completion.logprobs) {
-    tokens.push_back(token_text(engine, token.id));
+  for (size_t i = 0; i < completion.logprobs.size(); ++i) {
+    const TokenLogprobs& token = completion.logprobs[i];
+    tokens.push_back(token_text(engine, completion.ids[i]));
     logprobs.push_back(token.logprob);
     ordered_json top = ordered_json::object();
-    for (const TokenLogprobs::Entry& entry : token.top)
-      top[token_text(engine, entry.id)] = entry.logprob;
+    for (const ScoredToken& entry : token.top) top[token_text(engine, entry.id)] = entry.logprob;
     tops.push_back(std::move(top));
   }
   return {{"tokens", std::move(tokens)},
@@ -56,25 +57,19 @@ ordered_json completion_logprobs(const Engine& engine, const Completion& complet
           {"top_logprobs", std::move(tops)}};
 }
 
-double mean_logprob(const Completion& completion) {
-  double sum = 0;
-  for (const TokenLogprobs& token : completion.logprobs) sum += token.logprob;
-  return completion.logprobs.empty() ? 0 : sum / static_cast<double>(completion.logprobs.size());
-}
-
 // The completions to return: the likeliest per token first where more were written than wanted.
-std::vector<const Completion*> chosen(const BatchRequest& request, const JobResult& result) {
-  std::vector<const Completion*> all;
-  for (const Completion& completion : result.completions) all.push_back(&completion);
+std::vector<const GenerateResult*> chosen(const BatchRequest& request, const JobResult& result) {
+  std::vector<const GenerateResult*> all;
+  for (const GenerateResult& completion : result.completions) all.push_back(&completion);
   if (request.best_of > request.n)
-    std::stable_sort(all.begin(), all.end(), [](const Completion* a, const Completion* b) {
-      return mean_logprob(*a) > mean_logprob(*b);
+    std::stable_sort(all.begin(), all.end(), [](const GenerateResult* a, const GenerateResult* b) {
+      return a->mean_logprob > b->mean_logprob;
     });
   all.resize(static_cast<size_t>(request.n));
   return all;
 }
 
-ordered_json choice(const BatchRequest& request, const Completion& completion, size_t index,
+ordered_json choice(const BatchRequest& request, const GenerateResult& completion, size_t index,
                     const Engine& engine) {
   ordered_json out = {{"index", index}};
   if (request.chat)
@@ -82,7 +77,7 @@ ordered_json choice(const BatchRequest& request, const Completion& completion, s
   else
     out["text"] = request.echo ? request.prompt + completion.text : completion.text;
   ordered_json logprobs;
-  if (request.logprobs >= 0)
+  if (request.wants_logprobs)
     logprobs =
         request.chat ? chat_logprobs(engine, completion) : completion_logprobs(engine, completion);
   out["logprobs"] = std::move(logprobs);
@@ -95,11 +90,11 @@ ordered_json choice(const BatchRequest& request, const Completion& completion, s
 std::string response_line(const std::string& id, const BatchRequest& request,
                           const JobResult& result, const Engine& engine) {
   ordered_json choices = ordered_json::array();
-  for (const Completion* completion : chosen(request, result))
+  for (const GenerateResult* completion : chosen(request, result))
     choices.push_back(choice(request, *completion, choices.size(), engine));
   const int64_t written =
       std::accumulate(result.completions.begin(), result.completions.end(), int64_t{0},
-                      [](int64_t sum, const Completion& completion) {
+                      [](int64_t sum, const GenerateResult& completion) {
                         return sum + static_cast<int64_t>(completion.ids.size());
                       });
   // No time stamp: the same batch gives the same bytes.

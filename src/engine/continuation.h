@@ -1,5 +1,5 @@
-// One text being written: from logits to the next id, until something ends it. Whoever owns the
-// state feeds the ids: generate() one sequence, the scheduler many at once.
+// One text being written: from logits to the next id, until something ends it. Whoever holds the
+// state feeds the ids: generate() for one sequence, the scheduler for many at once.
 #pragma once
 
 #include <cstdint>
@@ -20,31 +20,30 @@ class Continuation {
   // Receives valid UTF-8 as it becomes certain; returning false ends the text as interrupted.
   using OnText = std::function<bool(std::string_view)>;
 
-  // `sequence` and options.seed choose the random numbers. Throws InputError for options out of
-  // range.
-  Continuation(const Engine& engine, const GenerateOptions& options, uint64_t sequence,
-               OnText on_text = {});
+  // `before`: all ids before the text. Penalties look at them, and a character that they leave
+  // incomplete is where the text begins. options.interrupt is not looked at. Throws InputError for
+  // options out of range.
+  Continuation(const Engine& engine, const GenerateOptions& options,
+               std::span<const int32_t> before, OnText on_text = {});
 
-  // Tokens that stand before the text: the penalties look at them.
-  void accept_prompt(std::span<const int32_t> ids);
-
-  // The id to feed next, chosen from the logits after `position` tokens; nullopt when the text is
-  // over. Throws Failure for logits that cannot be sampled.
+  // Draws a token from the logits after `position` tokens; not when over(). nullopt when the text
+  // ends without it: by EOS, or because no token is allowed. Throws Failure for logits that cannot
+  // be sampled.
   std::optional<int32_t> next(std::span<const float> logits, int64_t position);
 
-  // Ends the text from outside, unless it is over.
-  void interrupt() {
-    if (!finish_reason_) finish_reason_ = FinishReason::interrupted;
-  }
+  bool over() const noexcept { return finish_reason_.has_value(); }
 
-  // The finished text; once, when it is over.
-  Completion take();
+  // Ends the text from outside, unless it is over.
+  void interrupt();
+
+  // The text, its ids, why it ended; everything but prompt_tokens and timings. Once, when over().
+  GenerateResult take();
 
  private:
-  void push(int32_t id);
+  void start_after(std::span<const int32_t> ids);
+  void judge(int32_t id, std::span<const float> logits, bool is_text);
   void emit(const std::string& piece);
-  bool may_go_on();
-  bool is_eos(int32_t id) const;
+  bool is_end(int32_t id) const;
 
   const Engine& engine_;
   GenerateOptions options_;
@@ -52,8 +51,11 @@ class Continuation {
   Utf8Stream utf8_;
   StopFilter filter_;
   OnText on_text_;
-  Completion result_;
+  GenerateResult result_;
   std::optional<FinishReason> finish_reason_;
+  double logprob_sum_ = 0;
+  int64_t judged_ = 0;
+  std::vector<int32_t> order_;  // scratch of judge()
 };
 
 }  // namespace krait

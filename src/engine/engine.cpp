@@ -6,6 +6,7 @@
 
 #include "krait/error.h"
 #include "src/engine/clock.h"
+#include "src/engine/fingerprint.h"
 
 namespace krait {
 namespace {
@@ -17,7 +18,7 @@ class EngineImpl;
 
 class SessionImpl final : public Session {
  public:
-  explicit SessionImpl(EngineImpl& engine);
+  SessionImpl(EngineImpl& engine, History history);
 
   int64_t feed(std::span<const int32_t> ids,
                const std::function<void(int64_t, std::span<const float>)>& every,
@@ -26,6 +27,10 @@ class SessionImpl final : public Session {
     return has_logits_ ? logits_ : std::span<const float>{};
   }
   int64_t position() const noexcept override { return position_; }
+  std::span<const int32_t> ids() const noexcept override { return ids_; }
+  Snapshot snapshot() const override;
+  void restore(const Snapshot& snapshot) override;
+  std::unique_ptr<Session> fork() const override;
   void reset() override;
 
  private:
@@ -33,7 +38,9 @@ class SessionImpl final : public Session {
                   const std::function<void(int64_t, std::span<const float>)>& every);
 
   EngineImpl& engine_;
+  History history_;
   std::unique_ptr<Buffer> state_;
+  std::vector<int32_t> ids_;   // all that were fed, unless the history is discarded
   std::vector<float> logits_;  // after the last token
   std::vector<int32_t> rows_;  // scratch: which rows of a block want logits
   int64_t position_ = 0;
@@ -51,6 +58,7 @@ class EngineImpl final : public Engine {
     backend_ = make_backend(options.backend);  // a wrong flag is cheaper to find than a file
     files_ = open_model_files(options);
     model_ = load_model(*backend_, *files_.checkpoint, files_.config, options.dtype);
+    fingerprint_ = fingerprint_of(*files_.checkpoint, files_.config);
     files_.checkpoint.reset();  // everything needed is packed: the files may go
     load_ms_ = watch.ms();
   }
@@ -61,6 +69,7 @@ class EngineImpl final : public Engine {
   const std::string& name() const noexcept override { return files_.name; }
   Backend& backend() noexcept override { return *backend_; }
   double load_ms() const noexcept override { return load_ms_; }
+  uint64_t fingerprint() const noexcept override { return fingerprint_; }
   int32_t chunk() const noexcept { return chunk_; }
 
   int32_t sampled_vocab() const noexcept override {
@@ -70,10 +79,7 @@ class EngineImpl final : public Engine {
   }
 
   std::vector<int32_t> encode_prompt(std::string_view text) const override {
-    if (!files_.tokenizer)
-      throw InputError(files_.name +
-                       ": the model has no tokenizer.json; give one with --tokenizer, or ids");
-    std::vector<int32_t> ids = files_.tokenizer->encode(text);
+    std::vector<int32_t> ids = encode(text, {});
     if (!ids.empty()) return ids;
     if (files_.special.bos >= 0) return {files_.special.bos};
     if (!files_.special.eos.empty()) return {files_.special.eos.front()};
@@ -81,7 +87,13 @@ class EngineImpl final : public Engine {
                      " names no token to start a text with; give a prompt");
   }
 
-  std::unique_ptr<Session> session() override { return std::make_unique<SessionImpl>(*this); }
+  std::vector<int32_t> encode_continuation(std::string_view text) const override {
+    return encode(text, {.add_special_tokens = false});
+  }
+
+  std::unique_ptr<Session> session(History history) override {
+    return std::make_unique<SessionImpl>(*this, history);
+  }
 
   // Workspaces are made at first use: one with logits for the last row only, one for all rows.
   Workspace& workspace(bool all_logits) {
@@ -91,23 +103,63 @@ class EngineImpl final : public Engine {
   }
 
  private:
+  std::vector<int32_t> encode(std::string_view text, const EncodeOptions& options) const {
+    if (!files_.tokenizer)
+      throw InputError(files_.name +
+                       ": the model has no tokenizer.json; give one with --tokenizer, or ids");
+    return files_.tokenizer->encode(text, options);
+  }
+
   std::unique_ptr<Backend> backend_;  // first: everything below lives in its memory
   ModelFiles files_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<Workspace> last_logits_, all_logits_;
+  uint64_t fingerprint_ = 0;
   int32_t chunk_ = kDefaultChunk;
   double load_ms_ = 0;
 };
 
-SessionImpl::SessionImpl(EngineImpl& engine)
+SessionImpl::SessionImpl(EngineImpl& engine, History history)
     : engine_(engine),
+      history_(history),
       state_(engine.backend().buffer(engine.model().state_layout().floats_per_slot())),
       logits_(engine.model().config().embedding_rows) {
   rows_.reserve(engine.chunk());
 }
 
+Snapshot SessionImpl::snapshot() const {
+  SequenceState state;
+  state.position = position_;
+  state.ids = ids_;
+  state.planes.resize(state_->size);
+  engine_.backend().read(state_->data, state.planes);
+  if (has_logits_) state.logits = logits_;
+  return std::make_shared<const SequenceState>(std::move(state));
+}
+
+void SessionImpl::restore(const Snapshot& snapshot) {
+  KRAIT_CHECK(static_cast<int64_t>(snapshot->planes.size()) == state_->size);
+  KRAIT_CHECK(snapshot->logits.empty() || snapshot->logits.size() == logits_.size());
+  engine_.backend().write(snapshot->planes, state_->data);
+  position_ = snapshot->position;
+  if (history_ == History::keep) ids_ = snapshot->ids;
+  has_logits_ = !snapshot->logits.empty();
+  if (has_logits_) std::copy(snapshot->logits.begin(), snapshot->logits.end(), logits_.begin());
+}
+
+std::unique_ptr<Session> SessionImpl::fork() const {
+  auto session = std::make_unique<SessionImpl>(engine_, history_);
+  engine_.backend().copy(state_->data, session->state_->data, state_->size);
+  session->ids_ = ids_;
+  session->logits_ = logits_;
+  session->position_ = position_;
+  session->has_logits_ = has_logits_;
+  return session;
+}
+
 void SessionImpl::reset() {
   engine_.backend().zero(state_->data, state_->size);
+  ids_.clear();
   position_ = 0;
   has_logits_ = false;
 }
@@ -146,6 +198,7 @@ void SessionImpl::feed_block(std::span<const int32_t> ids, int64_t first, bool l
   const Rows logits = engine_.model().forward(step, {state_->data, state_->size},
                                               engine_.workspace(static_cast<bool>(every)));
   position_ += length;
+  if (history_ == History::keep) ids_.insert(ids_.end(), ids.begin(), ids.end());
   has_logits_ = !rows_.empty();
   for (int64_t row = 0; row < logits.rows; ++row) {
     engine_.backend().read(logits.data + row * logits.stride, logits_);

@@ -1,4 +1,7 @@
 // The decode loop: sample, emit, feed, until something ends it.
+#include <optional>
+#include <vector>
+
 #include "krait/engine.h"
 #include "krait/error.h"
 #include "src/engine/clock.h"
@@ -24,30 +27,34 @@ std::string_view to_string(FinishReason reason) noexcept {
 GenerateResult generate(Engine& engine, Session& session, std::span<const int32_t> prompt,
                         const GenerateOptions& options,
                         const std::function<bool(std::string_view)>& on_text) {
-  if (prompt.empty() && session.position() == 0)
+  if (prompt.empty() && session.logits().empty())
     throw InputError("the prompt has no tokens; expected at least one");
   if (options.max_tokens < -1)
     throw InputError("--max-tokens " + std::to_string(options.max_tokens) +
                      ": expected 0 or more, or -1 for no limit");
-  GenerateResult result;
-  result.prompt_tokens = static_cast<int64_t>(prompt.size());
-  result.timings.load_ms = engine.load_ms();
-  Continuation text(engine, options, 0, on_text);
-  text.accept_prompt(prompt);
+  std::vector<int32_t> before(session.ids().begin(), session.ids().end());
+  before.insert(before.end(), prompt.begin(), prompt.end());
+  Continuation text(engine, options, before, on_text);
 
   const Stopwatch prefill;
   session.feed(prompt, {}, options.interrupt);
-  result.timings.prefill_ms = prefill.ms();
+  const double prefill_ms = prefill.ms();
   const int64_t after_prefill = session.position();
 
   const Stopwatch decoding;
-  while (!is_set(options.interrupt)) {
+  while (!text.over()) {
+    if (is_set(options.interrupt)) {
+      text.interrupt();
+      break;
+    }
     const std::optional<int32_t> id = text.next(session.logits(), session.position());
-    if (!id) break;
-    session.feed({&*id, 1});
+    // Nobody looks at the state after the last token unless the session goes on from there.
+    if (id && (!text.over() || options.resumable)) session.feed({&*id, 1});
   }
-  if (is_set(options.interrupt)) text.interrupt();
-  static_cast<Completion&>(result) = text.take();
+  GenerateResult result = text.take();
+  result.prompt_tokens = static_cast<int64_t>(prompt.size());
+  result.timings.load_ms = engine.load_ms();
+  result.timings.prefill_ms = prefill_ms;
   result.timings.decode_ms = decoding.ms();
   result.timings.decode_steps = session.position() - after_prefill;
   return result;

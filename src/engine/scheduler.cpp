@@ -15,6 +15,12 @@ constexpr size_t kPrefixStates = 8;
 
 struct Scheduler::Running {
   JobResult result;
+  GenerateOptions options_of(int32_t completion) const {
+    GenerateOptions own = options;
+    own.sequence += static_cast<uint64_t>(completion);
+    return own;
+  }
+
   GenerateOptions options;
   std::vector<int32_t> prompt;
   int32_t open = 0;  // completions whose slots are not free again
@@ -22,11 +28,7 @@ struct Scheduler::Running {
 
 struct Scheduler::Sequence {
   Sequence(const Engine& engine, std::shared_ptr<Running> running, int32_t which)
-      : job(std::move(running)),
-        index(which),
-        text(engine, job->options, static_cast<uint64_t>(which)) {
-    text.accept_prompt(job->prompt);
-  }
+      : job(std::move(running)), index(which), text(engine, job->options_of(which), job->prompt) {}
 
   bool in_prompt() const noexcept { return position < static_cast<int64_t>(job->prompt.size()); }
 
@@ -224,16 +226,15 @@ void Scheduler::fork(const Sequence& sequence) {
 void Scheduler::consume(Sequence& sequence, std::span<const float> logits) {
   Running& job = *sequence.job;
   try {
-    const std::optional<int32_t> id = sequence.text.next(logits, sequence.position);
-    sequence.next = id.value_or(-1);
+    if (!sequence.text.over())
+      sequence.next = sequence.text.next(logits, sequence.position).value_or(-1);
   } catch (const Failure& e) {
     job.result.error = e.what();
     sequence.text.interrupt();
-    sequence.next = -1;
   }
-  sequence.over = sequence.next < 0;
+  sequence.over = sequence.text.over();
   if (!sequence.over) return;
-  Completion& completion = job.result.completions[static_cast<size_t>(sequence.index)];
+  GenerateResult& completion = job.result.completions[static_cast<size_t>(sequence.index)];
   completion = sequence.text.take();
   tokens_written_ += static_cast<int64_t>(completion.ids.size());
 }

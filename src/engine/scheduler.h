@@ -22,13 +22,13 @@ struct Job {
   uint64_t tag = 0;             // the caller's
   std::vector<int32_t> prompt;  // at least one id, all within the embedding
   GenerateOptions options;      // interrupt is not looked at
-  int32_t completions = 1;  // texts; text i draws as sequence i. The prompt is read once for all
+  int32_t completions = 1;      // texts; text i draws as options.sequence + i
 };
 
 struct JobResult {
   uint64_t tag = 0;
-  std::vector<Completion> completions;  // in the order of their sequences
-  std::string error;                    // not empty: what failed; there are no completions then
+  std::vector<GenerateResult> completions;  // in the order of their sequences
+  std::string error;                        // not empty: what failed; there are no completions then
   int64_t prompt_tokens = 0;
   int64_t cached_tokens = 0;  // of these: copied from another job that began the same way
 };

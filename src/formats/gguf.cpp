@@ -10,7 +10,7 @@
 
 #include "krait/error.h"
 #include "src/base/json.h"
-#include "src/formats/gguf_cursor.h"
+#include "src/formats/byte_cursor.h"
 #include "src/formats/gguf_metadata.h"
 
 namespace krait {
@@ -111,7 +111,7 @@ class GgufParser {
   uint64_t padded(uint64_t size) const { return (size + alignment_ - 1) / alignment_ * alignment_; }
 
   std::span<const std::byte> file_;
-  GgufCursor cursor_;
+  ByteCursor cursor_;
   uint64_t tensors_ = 0, pairs_ = 0;
   uint64_t alignment_ = kDefaultAlignment;
   GgufContents contents_;

@@ -37,7 +37,7 @@ constexpr uint64_t kMaxElements = uint64_t{1} << 22;
 
 class MetadataReader {
  public:
-  explicit MetadataReader(GgufCursor& cursor) : cursor_(cursor) {}
+  explicit MetadataReader(ByteCursor& cursor) : cursor_(cursor) {}
 
   void read_pair(json& metadata) {
     const std::string key = read_key();
@@ -109,14 +109,14 @@ class MetadataReader {
     return value == 1;
   }
 
-  GgufCursor& cursor_;
+  ByteCursor& cursor_;
   std::string where_;
   uint64_t elements_ = 0;
 };
 
 }  // namespace
 
-json read_gguf_metadata(GgufCursor& cursor, uint64_t count) {
+json read_gguf_metadata(ByteCursor& cursor, uint64_t count) {
   json metadata = json::object();
   MetadataReader reader(cursor);
   for (uint64_t i = 0; i < count; ++i) reader.read_pair(metadata);

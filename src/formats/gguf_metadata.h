@@ -5,12 +5,12 @@
 
 #include <nlohmann/json.hpp>
 
-#include "src/formats/gguf_cursor.h"
+#include "src/formats/byte_cursor.h"
 
 namespace krait {
 
 // Reads `count` pairs into one flat object: numbers, booleans, strings, and arrays of these. Throws
 // InputError naming the key, what was found and what was expected.
-nlohmann::json read_gguf_metadata(GgufCursor& cursor, uint64_t count);
+nlohmann::json read_gguf_metadata(ByteCursor& cursor, uint64_t count);
 
 }  // namespace krait

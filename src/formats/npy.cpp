@@ -1,16 +1,8 @@
 #include "src/formats/npy.h"
 
-#include <atomic>
 #include <bit>
-#include <cerrno>
-#include <cstring>
-#include <utility>
-
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "krait/error.h"
-#include "src/base/file.h"
 
 namespace krait {
 namespace {
@@ -33,52 +25,24 @@ std::string header(int64_t rows, int64_t cols) {
   return text + dict;
 }
 
-// Unique among the writers of this machine.
-std::string temporary_name(const std::string& path) {
-  static std::atomic<int> count = 0;
-  return path + ".part-" + std::to_string(::getpid()) + "-" + std::to_string(count++);
-}
-
-[[noreturn]] void fail(const std::string& path) {
-  throw Failure("cannot write " + path + ": " + std::strerror(errno));
-}
-
 }  // namespace
 
-NpyWriter::NpyWriter(std::string path, int64_t rows, int64_t cols)
-    : path_(std::move(path)), temporary_{temporary_name(path_)}, rows_left_(rows), cols_(cols) {
+NpyWriter::NpyWriter(const std::string& path, int64_t rows, int64_t cols)
+    : file_(path), rows_left_(rows), cols_(cols) {
   KRAIT_CHECK(rows >= 0 && cols >= 0);
-  if (path_.empty()) throw InputError("cannot write a .npy file: its name is empty");
-  struct stat status {};
-  if (::stat(path_.c_str(), &status) == 0 && !S_ISREG(status.st_mode))  // /dev/null, a folder
-    throw InputError("cannot write " + path_ + ": it exists and is not a regular file");
-  temporary_.file = std::fopen(temporary_.path.c_str(), "wbxe");
-  if (!temporary_.file) throw_errno("create", path_);
   const std::string text = header(rows, cols);
-  write(text.data(), text.size());
-}
-
-NpyWriter::Temporary::~Temporary() {
-  if (!file) return;
-  std::fclose(file);
-  ::unlink(path.c_str());
-}
-
-void NpyWriter::write(const void* bytes, size_t count) {
-  if (std::fwrite(bytes, 1, count, temporary_.file) != count) fail(path_);
+  file_.write(text.data(), text.size());
 }
 
 void NpyWriter::write_row(std::span<const float> row) {
-  KRAIT_CHECK(temporary_.file && rows_left_ > 0 && static_cast<int64_t>(row.size()) == cols_);
-  write(row.data(), row.size_bytes());
+  KRAIT_CHECK(file_.is_open() && rows_left_ > 0 && static_cast<int64_t>(row.size()) == cols_);
+  file_.write(row.data(), row.size_bytes());
   --rows_left_;
 }
 
 void NpyWriter::finish() {
-  KRAIT_CHECK(temporary_.file && rows_left_ == 0);
-  if (std::fflush(temporary_.file) != 0 || ::rename(temporary_.path.c_str(), path_.c_str()) != 0)
-    fail(path_);
-  if (std::fclose(std::exchange(temporary_.file, nullptr)) != 0) fail(path_);
+  KRAIT_CHECK(file_.is_open() && rows_left_ == 0);
+  file_.commit();
 }
 
 }  // namespace krait

@@ -2,19 +2,19 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
 #include <span>
 #include <string>
 
+#include "src/base/output_file.h"
+
 namespace krait {
 
-// Writes a float32 array [rows, cols] (format 1.0, little-endian, C order). The rows go to a
-// temporary file beside `path`, which takes that name only in finish(): a run that fails or is
-// abandoned leaves neither a torn file nor a temporary one, and an older file untouched.
+// Writes a float32 array [rows, cols] (format 1.0, little-endian, C order). The file takes the name
+// `path` only in finish(), as OutputFile does.
 class NpyWriter {
  public:
   // Throws InputError naming `path` when it cannot be created there.
-  NpyWriter(std::string path, int64_t rows, int64_t cols);
+  NpyWriter(const std::string& path, int64_t rows, int64_t cols);
 
   // The next row; exactly `cols` values. Throws Failure naming the path (a full disk).
   void write_row(std::span<const float> row);
@@ -23,17 +23,7 @@ class NpyWriter {
   void finish();
 
  private:
-  // Closed and deleted with its owner, unless it has been renamed.
-  struct Temporary {
-    ~Temporary();
-    std::string path;
-    std::FILE* file = nullptr;
-  };
-
-  void write(const void* bytes, size_t count);
-
-  std::string path_;
-  Temporary temporary_;
+  OutputFile file_;
   int64_t rows_left_;
   int64_t cols_;
 };

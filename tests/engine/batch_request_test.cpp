@@ -44,7 +44,7 @@ TEST(BatchRequest, ReadsOpenAisCompletionLines) {
   EXPECT_THAT(r.options.stop, ElementsAre("x", "y"));
   EXPECT_EQ(r.n, 2);
   EXPECT_EQ(r.best_of, 4);
-  EXPECT_EQ(r.logprobs, 3);
+  EXPECT_EQ(r.options.logprobs, 3);
   EXPECT_TRUE(r.echo);
   EXPECT_TRUE(r.options.ignore_eos);
 }
@@ -57,7 +57,7 @@ TEST(BatchRequest, ReadsChatLinesAndKeepsTheOrderOfMembers) {
   EXPECT_TRUE(r.chat);
   EXPECT_EQ(r.messages.dump(), R"([{"role":"user","content":"Hi","b":1,"a":2}])");
   EXPECT_EQ(r.tools.dump(), R"([{"z":1,"a":2}])");
-  EXPECT_EQ(r.logprobs, 2);
+  EXPECT_EQ(r.options.logprobs, 2);
 }
 
 TEST(BatchRequest, ReadsBareObjects) {

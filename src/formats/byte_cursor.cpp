@@ -1,4 +1,4 @@
-#include "src/formats/gguf_cursor.h"
+#include "src/formats/byte_cursor.h"
 
 namespace krait {
 namespace {
@@ -25,17 +25,22 @@ size_t character_length(std::string_view text) noexcept {
 
 }  // namespace
 
-void GgufCursor::require(uint64_t bytes, const std::string& what) const {
+void ByteCursor::require(uint64_t bytes, const std::string& what) const {
   if (bytes > remaining())
     fail(what + " needs " + std::to_string(bytes) + " bytes, but the file ends after " +
          std::to_string(remaining()));
 }
 
-std::string_view GgufCursor::text(const std::string& what) {
-  const auto length = number<uint64_t>(what);
-  require(length, what);
-  const std::string_view whole(reinterpret_cast<const char*>(file_.data()) + at_, length);
-  at_ += length;
+std::span<const std::byte> ByteCursor::bytes(uint64_t count, const std::string& what) {
+  require(count, what);
+  const auto out = file_.subspan(at_, count);
+  at_ += count;
+  return out;
+}
+
+std::string_view ByteCursor::text(const std::string& what) {
+  const auto raw = bytes(number<uint64_t>(what), what);
+  const std::string_view whole(reinterpret_cast<const char*>(raw.data()), raw.size());
   for (std::string_view rest = whole; !rest.empty();) {
     const size_t character = character_length(rest);
     if (character == 0)

@@ -1,4 +1,4 @@
-// Reading the front part of a GGUF file, number by number.
+// Reading a binary file number by number.
 #pragma once
 
 #include <cstddef>
@@ -14,9 +14,9 @@ namespace krait {
 
 // A place in the bytes of a file that never moves past their end. `what`, in every call, names the
 // thing being read, for messages. All members but position() and remaining() throw InputError.
-class GgufCursor {
+class ByteCursor {
  public:
-  GgufCursor(std::span<const std::byte> file, const std::string& source)
+  ByteCursor(std::span<const std::byte> file, const std::string& source)
       : file_(file), source_(source) {}
 
   size_t position() const noexcept { return at_; }
@@ -35,6 +35,9 @@ class GgufCursor {
 
   // A u64 length, then that many bytes of UTF-8. The text lies in the file.
   std::string_view text(const std::string& what);
+
+  // The next `count` bytes, in the file.
+  std::span<const std::byte> bytes(uint64_t count, const std::string& what);
 
  private:
   void require(uint64_t bytes, const std::string& what) const;

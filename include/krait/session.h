@@ -1,0 +1,63 @@
+// One sequence on its way through a model.
+//
+//   const auto session = engine->session();
+//   session->feed(prompt);
+//   const Snapshot before = session->snapshot();  // a few megabytes, whatever the length
+//   ... feed, generate() ...
+//   session->restore(before);                     // undo: nothing is read again
+//   const auto branch = session->fork();          // a second future of the same past
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+
+#include "krait/state.h"
+
+namespace krait {
+
+// Whether a session keeps the ids it was fed: four bytes per token, which penalties, resumed text
+// and chats need. A session that keeps none takes the same memory after any number of tokens.
+enum class History { keep, discard };
+
+// Cheap to make; ends before its engine, and is used by one thread at a time with all others of it.
+class Session {
+ public:
+  virtual ~Session() = default;
+
+  // Feeds tokens, in blocks of the engine's chunk. Afterwards logits() are those after the last
+  // one. `every`, if given, sees the logits after each token: (index within ids, logits).
+  // Ids outside the embedding throw InputError before anything is fed. Stops between blocks when
+  // `stop` becomes true (logits() is then empty) and returns how many tokens were fed.
+  virtual int64_t feed(std::span<const int32_t> ids,
+                       const std::function<void(int64_t, std::span<const float>)>& every = {},
+                       const std::atomic<bool>* stop = nullptr) = 0;
+
+  // Logits after the last token, [embedding_rows]; empty before the first feed and after one that
+  // was stopped. Valid until the next feed, restore or reset.
+  virtual std::span<const float> logits() const noexcept = 0;
+
+  // Tokens fed so far.
+  virtual int64_t position() const noexcept = 0;
+
+  // Those tokens, in order; empty with History::discard. Valid as logits() are.
+  virtual std::span<const int32_t> ids() const noexcept = 0;
+
+  // The sequence as it is now. One copy from the backend's memory to the host's.
+  virtual Snapshot snapshot() const = 0;
+
+  // Goes to that moment, of this sequence or of any other of the same model: whatever is fed next
+  // gives the same bits as it would have given there.
+  virtual void restore(const Snapshot& snapshot) = 0;
+
+  // A new session of the same engine that stands where this one does. The state is copied within
+  // the backend's memory.
+  virtual std::unique_ptr<Session> fork() const = 0;
+
+  // Back to an empty sequence.
+  virtual void reset() = 0;
+};
+
+}  // namespace krait

@@ -1,0 +1,42 @@
+// Writing a file so that its name never stands for a torn one.
+#pragma once
+
+#include <cstddef>
+#include <cstdio>
+#include <string>
+
+namespace krait {
+
+// What is written goes to a temporary file beside `path`, which takes that name only in commit(): a
+// run that fails or is abandoned leaves neither a torn file nor a temporary one, and an older file
+// untouched. (A killed process may leave the temporary file, PATH.part-….)
+class OutputFile {
+ public:
+  // Throws InputError naming `path` when it cannot be created there.
+  explicit OutputFile(std::string path);
+  ~OutputFile();
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  // Buffered. Throws Failure naming the path (a full disk).
+  void write(const void* bytes, size_t count);
+
+  // Gives the file its name; the last call. Throws Failure naming the path.
+  void commit();
+
+  // The same, and when it returns the file is on the disk: after a power failure there is the older
+  // file or this one.
+  void commit_durably();
+
+  bool is_open() const noexcept { return file_ != nullptr; }
+
+ private:
+  void flush();
+  void rename();
+
+  std::string path_;
+  std::string temporary_;
+  std::FILE* file_ = nullptr;
+};
+
+}  // namespace krait
