@@ -101,14 +101,12 @@ class Batch {
     if (format_ == BatchFormat::automatic)
       format_ = line->front() == '{' ? BatchFormat::json : BatchFormat::text;
     if (results_.is_finished(lines_.line(), *line)) return true;
-    Pending pending;
-    pending.id = BatchResults::id_of(lines_.line(), *line);
+    const std::string id = BatchResults::id_of(lines_.line(), *line);
     try {
-      pending.request = read_request(*line);
-      submit(std::move(pending));
+      submit({id, read_request(*line)});
     } catch (const InputError& e) {
       const std::string custom_id = format_ == BatchFormat::json ? custom_id_of(*line) : "";
-      fail(pending.id, custom_id, "invalid_request", e.what());
+      fail(id, custom_id, "invalid_request", e.what());
     }
     return true;
   }
