@@ -18,6 +18,7 @@
 namespace krait {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 // The tensors of a safetensors file, all zero, as torch.save writes them, with lm_head.weight as
@@ -121,6 +122,7 @@ TEST(Info, EveryMixerOfMamba2) {
   const test::TempFolder folder;
   RandomCheckpoint settings;
   settings.architecture = RandomArchitecture::mamba2;
+  settings.n_layer = 4;
   settings.n_groups = 2;
   settings.shards = 5;
   write_random_checkpoint(folder.path(), settings);
@@ -128,11 +130,13 @@ TEST(Info, EveryMixerOfMamba2) {
   EXPECT_EQ(value["layers"][0], nlohmann::json::parse(R"({"mixer": "mamba2", "d_inner": 128,
       "n_heads": 2, "head_dim": 64, "n_groups": 2, "d_state": 16, "d_conv": 4, "gated_norm": true,
       "norm_before_gate": false, "norm_eps": 1e-5})"));
-  EXPECT_EQ(value["state_bytes_by_plane"]["conv"], 2 * 3 * (128 + 2 * 2 * 16) * 4);
-  EXPECT_EQ(value["state_bytes_by_plane"]["ssm"], 2 * 128 * 16 * 4);
+  EXPECT_EQ(value["state_bytes_by_plane"]["conv"], 4 * 3 * (128 + 2 * 2 * 16) * 4);
+  EXPECT_EQ(value["state_bytes_by_plane"]["ssm"], 4 * 128 * 16 * 4);
   EXPECT_EQ(value["files"].size(), 5u);
   EXPECT_THAT(run({"info", "-m", folder.path()}).out,
-              HasSubstr("00003-of-00005.safetensors and 2 more (safetensors)\n"));
+              AllOf(HasSubstr("00003-of-00005.safetensors and 2 more (safetensors)\n"),
+                    HasSubstr("parameters     140,376\n"),
+                    HasSubstr("mixer          mamba2 (layers 0-3): d_inner 128, n_heads 2")));
 }
 
 TEST(Info, SpecialTokensOfAllFiles) {
