@@ -1,7 +1,7 @@
 #include <utility>
 
 #include "krait/tokenizer.h"
-#include "src/tokenizer/utf8.h"
+#include "src/base/utf8.h"
 
 namespace krait {
 
