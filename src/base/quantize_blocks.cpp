@@ -130,7 +130,7 @@ Line best_line(const float* x) noexcept {
     high = std::max(high, x[i]);
     sum += x[i];
   }
-  Line best{0.0f, -low};
+  Line best{(high - low) / 15.0f, -low};
   float best_gain = 0.0f;  // sum of x^2 less the squared error
   for (const float divisor : kRangeDivisors) {
     const float shrink = 0.5f * (high - low) * std::max(0.0f, 1.0f - 15.0f / divisor);
