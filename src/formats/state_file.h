@@ -11,7 +11,8 @@
 //   layout           u32 count of planes; for each u32 layer, text name, u64 rows, u64 cols
 //   ids              u64 count (the position, or 0 where none were kept), i32 each
 //   logits           u32 count (the rows of the embedding, or 0 where there are none)
-//   payload          u64 length of one zstd frame: the planes in order, then the logits as f32
+//   payload          u64 length of one zstd frame: the planes in order, then the logits as f32; of
+//                    each of these two first all lowest bytes of the numbers, …, last all highest
 //   checksum         u64, XXH3-64 of everything before it
 #pragma once
 

@@ -14,7 +14,6 @@ struct Result {
   int exit_code = -1;  // 128 + N when it died of signal N
   std::string out;
   std::string err;
-  int64_t max_rss_bytes = 0;
 };
 
 // A running krait. Standard input is a pipe that holds `input`, or the file `input_path`.
@@ -32,12 +31,15 @@ class Process {
   void wait_for_handler();
   void send(int signal);
   void close_output();
+  // Most memory it had resident so far, in bytes.
+  int64_t peak_memory() const;
 
   // Reads the rest and waits for the end. A process that hangs is killed after two minutes.
   Result finish();
 
  private:
   bool read_some(int timeout_ms);
+  std::string status_of(const std::string& key) const;  // a line of /proc/PID/status
 
   pid_t pid_ = -1;
   int out_ = -1;

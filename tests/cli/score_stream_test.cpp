@@ -1,4 +1,5 @@
 // Scoring a text without end.
+#include <cmath>
 #include <sstream>
 
 #include <fcntl.h>
@@ -32,6 +33,28 @@ std::vector<json> lines_of(const std::string& out) {
   for (std::string line; std::getline(in, line);) lines.push_back(json::parse(line));
   return lines;
 }
+
+// A pipe with a name that stays open.
+class OpenPipe {
+ public:
+  explicit OpenPipe(std::string path) : path_(std::move(path)) {
+    EXPECT_EQ(::mkfifo(path_.c_str(), 0600), 0);
+    descriptor_ = ::open(path_.c_str(), O_RDWR | O_CLOEXEC);
+    EXPECT_GE(descriptor_, 0);
+  }
+  ~OpenPipe() { ::close(descriptor_); }
+  OpenPipe(const OpenPipe&) = delete;
+  OpenPipe& operator=(const OpenPipe&) = delete;
+
+  const std::string& path() const { return path_; }
+  void say(const std::string& text) const {
+    EXPECT_EQ(::write(descriptor_, text.data(), text.size()), static_cast<ssize_t>(text.size()));
+  }
+
+ private:
+  std::string path_;
+  int descriptor_ = -1;
+};
 
 TEST(ScoreStream, GivesTheSurpriseOfEachLineAfterAllBefore) {
   const std::string text = "Once upon a time\nthere was\n\na k\xc3\xb6nig";
@@ -74,22 +97,15 @@ TEST(ScoreStream, TableHasOneRowPerLineAndASummary) {
 
 TEST(ScoreStream, ALineIsAnsweredBeforeTheNextOneComes) {
   const test::TempFolder folder;
-  const std::string path = folder.path("pipe");
-  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
-  const int pipe = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
-  ASSERT_GE(pipe, 0);
-  Process process(stream({"--json"}), "", path);
-  const auto say = [&](const std::string& text) {
-    ASSERT_EQ(::write(pipe, text.data(), text.size()), static_cast<ssize_t>(text.size()));
-  };
-  say("first\n");
+  const OpenPipe pipe(folder.path("pipe"));
+  Process process(stream({"--json"}), "", pipe.path());
+  pipe.say("first\n");
   EXPECT_TRUE(process.wait_for_output(10));
-  say("second\nunfinished");
+  pipe.say("second\nunfinished");
   process.wait_for_handler();
   ::usleep(200'000);
   process.send(SIGINT);
   const Result result = process.finish();
-  ::close(pipe);
   EXPECT_EQ(result.exit_code, 130);
   const std::vector<json> lines = lines_of(result.out);
   ASSERT_EQ(lines.size(), 2u);  // a line without its end is not known yet
@@ -118,15 +134,19 @@ TEST(ScoreStream, MemoryDoesNotGrowWithTheInput) {
   tiny.n_layer = 1;
   tiny.d_state = 4;
   write_random_checkpoint(folder.path("model"), tiny);
-  const auto memory = [&](size_t bytes) {
+  const OpenPipe pipe(folder.path("pipe"));
+  Process process({"score", "-m", folder.path("model"), "--stream", "-t", "1", "-q"}, "",
+                  pipe.path(), "/dev/null");
+  const auto peak_after = [&](size_t bytes) {
     std::string text;
     while (text.size() < bytes) text += "2024-01-01 connection refused by peer\n";
-    return Process({"score", "-m", folder.path("model"), "--stream", "-t", "1"}, "",
-                   folder.write("log", text), "/dev/null")
-        .finish()
-        .max_rss_bytes;
+    pipe.say(text);  // returns when all of it but what fits into the pipe has been taken
+    return process.peak_memory();
   };
-  EXPECT_LT(memory(1'500'000), memory(150'000) + 1'500'000);
+  const int64_t before = peak_after(300'000);
+  EXPECT_LT(peak_after(1'000'000), before + 500'000);
+  process.send(SIGINT);
+  EXPECT_EQ(process.finish().exit_code, 130);
 }
 
 TEST(ScoreStream, OtherInputsAreRefused) {

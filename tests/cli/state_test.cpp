@@ -177,20 +177,5 @@ TEST_F(State, MistakesAreNoticedBeforeAnythingIsWritten) {
   EXPECT_FALSE(std::filesystem::exists(path_));
 }
 
-// Killed at any moment, the file is there and whole.
-TEST_F(State, AKilledRunLeavesAWholeFile) {
-  const Arguments once =
-      generate(test_model(), {"-p", "The", "-n", "3", "-q", "--save-state", path_});
-  ASSERT_EQ(run(once).exit_code, 0);
-  for (int round = 0; round < 25; ++round) {
-    Process process(once);
-    process.wait_for_output(1);  // saving comes next
-    ::usleep(static_cast<useconds_t>(round * 200));
-    process.send(SIGKILL);
-    process.finish();
-    ASSERT_EQ(run(generate(test_model(), {"-n", "1", "-q", "--load-state", path_})).exit_code, 0);
-  }
-}
-
 }  // namespace
 }  // namespace krait
