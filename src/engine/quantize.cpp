@@ -60,6 +60,15 @@ std::string plain_name(const std::string& model) {
   return path.extension() == ".gguf" ? path.stem().string() : path.filename().string();
 }
 
+// Of tokenizers that can give them.
+template <class T>
+std::optional<VocabularyTables> tables_of(const T* tokenizer) {
+  if constexpr (requires { tokenizer->tables(); }) {
+    if (tokenizer) return tokenizer->tables();
+  }
+  return std::nullopt;
+}
+
 class Quantizer {
  public:
   Quantizer(const OpenOptions& open, const QuantizeOptions& options)
@@ -142,15 +151,18 @@ ordered_json Quantizer::metadata() const {
 }
 
 ordered_json Quantizer::vocabulary() const {
-  ordered_json keys;
+  ordered_json keys = gguf_without_vocabulary(files_.special);
   if (is_gguf() && open_.tokenizer.empty()) {
     keys = gguf_vocabulary(files_.checkpoint->config());
   } else {
-    keys = gguf_without_vocabulary();
-    open_.warn(files_.path + ": there is no tokenizer; " + "the file will have none");
+    if (const auto tables = tables_of(files_.tokenizer.get()))
+      keys = gguf_vocabulary(*tables, files_.special);
     const auto text = find_chat_template(folder_of(files_.path));
     if (text) keys["tokenizer.chat_template"] = *text;
   }
+  if (!keys.contains("tokenizer.ggml.tokens"))
+    open_.warn(files_.path +
+               ": no tokenizer goes into the file; other programs will take only ids");
   pad_gguf_vocabulary(keys, files_.config.embedding_rows);
   return keys;
 }
