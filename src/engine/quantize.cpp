@@ -93,6 +93,7 @@ class Quantizer {
   void warn_of_quantised_source() const;
   ordered_json metadata() const;
   ordered_json vocabulary() const;
+  DType written_type(const GgufWeight& weight) const;
   GgufTensor describe(const GgufWeight& weight);
   void produce(const GgufWeight& weight, DType type, const GgufSink& sink);
   void count(const GgufWeight& weight, DType type);
@@ -124,11 +125,12 @@ void Quantizer::refuse_own_files(const std::string& out) const {
 
 void Quantizer::warn_of_quantised_source() const {
   for (const GgufWeight& weight : layout_.weights) {
-    const DType stored = weight.is_matrix ? weights_.find(weight.canonical)->dtype : DType::f32;
-    if (!is_block_type(stored) || stored == options_.type || !is_block_type(options_.type))
+    const Tensor* stored = weights_.find(weight.canonical);
+    const DType type = written_type(weight);
+    if (!stored || !is_block_type(stored->dtype) || !is_block_type(type) || stored->dtype == type)
       continue;
     open_.warn(files_.path + ": tensor " + weights_.stored_name(weight.canonical) + " has type " +
-               std::string(dtype_name(stored)) +
+               std::string(dtype_name(stored->dtype)) +
                " already; quantising again loses more than from the original weights");
     return;
   }
@@ -167,10 +169,13 @@ ordered_json Quantizer::vocabulary() const {
   return keys;
 }
 
+DType Quantizer::written_type(const GgufWeight& weight) const {
+  if (!weight.is_matrix) return DType::f32;
+  return stored_weight_type(weight.canonical, weight.shape.back(), options_.type);
+}
+
 GgufTensor Quantizer::describe(const GgufWeight& weight) {
-  DType type = DType::f32;
-  if (weight.is_matrix)
-    type = stored_weight_type(weight.canonical, weight.shape.back(), options_.type);
+  const DType type = written_type(weight);
   count(weight, type);
   return {weight.name, type, weight.shape,
           [this, &weight, type](const GgufSink& sink) { produce(weight, type, sink); }};

@@ -55,7 +55,6 @@ TEST(QuantizeRefusal, ModelsThatGgufCannotDescribeAreNamed) {
       {"odd_inner", "there is a tensor backbone.layers.0.mixer.in_proj.bias"},
       {"mamba2_groups", "there is a tensor backbone.layers.0.mixer.in_proj.bias"},
       {"mamba2_limits", "the limits of dt are [0.02, 0.5]"},
-      {"native_mamba2", "norm_before_gate is true"},
       {"native_gate_only", "the mixers have no norm"}};
   const TempFolder folder;
   for (const auto& [model, words] : cases) {
@@ -66,15 +65,19 @@ TEST(QuantizeRefusal, ModelsThatGgufCannotDescribeAreNamed) {
   EXPECT_TRUE(fs::is_empty(folder.path()));
 }
 
-// native_mamba2 without what is refused before it.
-TEST(QuantizeRefusal, DOfEveryChannelIsNamed) {
+TEST(QuantizeRefusal, SoAreTheParticularitiesOfMambaSsm) {
   const TempFolder folder;
   fs::copy(kModels / "native_mamba2", folder.path("model"));
   json config = json::parse(read(folder.path("model/config.json")));
+  const auto refused = [&] {
+    folder.write("model/config.json", config.dump());
+    return refusal(folder.path("model"), folder.path("x.gguf"));
+  };
+  EXPECT_THAT(refused(), HasSubstr("the limits of dt are [0.01, 2], which GGUF cannot say"));
+  config["ssm_cfg"].erase("dt_limit");
+  EXPECT_THAT(refused(), HasSubstr("norm_before_gate is true, which GGUF cannot say"));
   config["ssm_cfg"]["norm_before_gate"] = false;
-  folder.write("model/config.json", config.dump());
-  EXPECT_THAT(refusal(folder.path("model"), folder.path("x.gguf")),
-              HasSubstr("mixer.D has a value for every channel, which GGUF cannot say"));
+  EXPECT_THAT(refused(), HasSubstr("mixer.D has a value for every channel, which GGUF cannot say"));
 }
 
 TEST(QuantizeRefusal, WhatLlamaCppDoesOtherwiseIsWarnedOf) {
@@ -90,7 +93,7 @@ TEST(QuantizeRefusal, WhatLlamaCppDoesOtherwiseIsWarnedOf) {
               Contains(AllOf(HasSubstr("mixer_rms_eps is 0.05, for which GGUF has no key"),
                              HasSubstr("the norms' 1e-05"))));
   EXPECT_FLOAT_EQ(metadata_of(folder.path("x.gguf"))["krait.mixer_rms_eps"].get<float>(), 0.05f);
-  convert("one_state");
+  convert("no_conv_bias");
   EXPECT_THAT(warnings, Contains(HasSubstr("llama.cpp loads only models of twice d_model")));
   EXPECT_THAT(warnings, Contains(HasSubstr("no tokenizer goes into the file")));
 }

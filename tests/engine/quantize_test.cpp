@@ -105,12 +105,11 @@ TEST_P(QuantizeModels, ConfigComesBack) {
   }
 }
 
-// Falcon's epsilon differs from that of the norms; codestral has four groups; no_conv_bias and
-// padded lack a tensor that the format wants; one_head has shapes [1, 1].
+// Falcon's epsilon differs from that of the norms; codestral has four groups; no_conv_bias lacks a
+// tensor that the format wants; one_head has shapes [1, 1]; native_mamba1 has rows of padding.
 INSTANTIATE_TEST_SUITE_P(Golden, QuantizeModels,
-                         testing::Values("plain", "no_conv_bias", "one_state", "shards", "padded",
-                                         "falcon", "mamba2", "codestral", "mamba2_one_head",
-                                         "native_mamba1"));
+                         testing::Values("plain", "no_conv_bias", "shards", "falcon", "mamba2",
+                                         "codestral", "mamba2_one_head", "native_mamba1"));
 
 // ---- types ----------------------------------------------------------------------------------
 

@@ -73,7 +73,7 @@ TEST(GgufMamba2, WrongShapesAreNamed) {
       {"blk.0.ssm_d", {9, 1}, "[9, 1]; expected [8, 1]"},
       {"blk.0.ssm_dt.bias", {8, 1}, "[8, 1]; expected [8]"},
       {"blk.1.ssm_norm.weight", {4, 15}, "[4, 15]; expected [4, 16]"},
-      {"blk.1.ssm_norm.weight", {5, 13}, "[5, 13]; expected [1, 64]"},
+      {"blk.1.ssm_norm.weight", {4, 17}, "[4, 17]; expected [4, 16]"},
       {"blk.1.ssm_norm.weight", {64}, "[64]; expected [4, any]"},
       {"blk.0.ssm_conv1d.weight", {144, 1, 4}, "[144, 1, 4]; expected [any, any]"}};
   for (const Case& c : cases) {
@@ -88,6 +88,8 @@ TEST(GgufMamba2, GroupsThatDoNotDivideAreRefused) {
   EditedCheckpoint checkpoint(kFourGroups);
   checkpoint.set("blk.0.ssm_norm.weight", {16, 4}, std::vector<float>(64, 1.0f));
   EXPECT_THAT(refusal(checkpoint), HasSubstr("40 channels each for B and C"));
+  checkpoint.set("blk.0.ssm_norm.weight", {5, 13}, std::vector<float>(65, 1.0f));
+  EXPECT_THAT(refusal(checkpoint), HasSubstr("n_groups is 5; expected a divisor of the 8 heads"));
 }
 
 // As programs write it that drop outermost dimensions of 1.
