@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 namespace krait {
 
 struct EncodeOptions {
@@ -56,6 +58,10 @@ class Tokenizer {
 
   // The id of that vocabulary string or added token, or -1.
   virtual int32_t find(std::string_view token_text) const noexcept = 0;
+
+  // What a GGUF file needs so that its readers tokenise the same. Throws InputError naming what
+  // GGUF has no words for.
+  virtual VocabularyTables tables() const = 0;
 };
 
 // Turns a stream of token bytes into text that never splits a UTF-8 character: holds back an
@@ -76,5 +82,16 @@ std::string decode(const Tokenizer& tokenizer, std::span<const int32_t> ids,
 // Reads a tokenizer.json. Throws InputError naming the file, the field, what was found and what was
 // expected for anything that is not understood: never a silently different tokenisation.
 std::unique_ptr<Tokenizer> load_tokenizer_json(const std::string& path);
+
+// Reads a sentencepiece model (tokenizer.model). Throws InputError in the same way.
+std::unique_ptr<Tokenizer> load_tokenizer_sentencepiece(const std::string& path);
+
+// The tokenizer in the metadata of a GGUF file, one flat object; nullptr when there is none.
+// `source` names the file in messages. Throws InputError in the same way.
+std::unique_ptr<Tokenizer> load_tokenizer_gguf(const nlohmann::json& metadata,
+                                               const std::string& source);
+
+// Ids are bytes: for models that need no tokenizer, such as MambaByte.
+std::unique_ptr<Tokenizer> byte_tokenizer();
 
 }  // namespace krait
