@@ -44,12 +44,14 @@ std::vector<int32_t> read_ids(const json& value, const std::string& where, int64
   return ids;
 }
 
-void read_special(const json& config, const std::string& file, int64_t rows, SpecialIds& special) {
+// `prefix` stands before the keys eos_token_id and bos_token_id.
+void read_special(const json& config, const std::string& file, const std::string& prefix,
+                  int64_t rows, SpecialIds& special) {
   if (!config.is_object()) throw InputError(file + ": expected a JSON object");
-  if (const auto eos = config.find("eos_token_id"); eos != config.end())
-    special.eos = read_ids(*eos, file + ": eos_token_id", rows);
-  if (const auto bos = config.find("bos_token_id"); bos != config.end()) {
-    const std::vector<int32_t> ids = read_ids(*bos, file + ": bos_token_id", rows);
+  if (const auto eos = config.find(prefix + "eos_token_id"); eos != config.end())
+    special.eos = read_ids(*eos, file + ": " + eos.key(), rows);
+  if (const auto bos = config.find(prefix + "bos_token_id"); bos != config.end()) {
+    const std::vector<int32_t> ids = read_ids(*bos, file + ": " + bos.key(), rows);
     special.bos = ids.empty() ? -1 : ids.front();
   }
 }
@@ -57,11 +59,13 @@ void read_special(const json& config, const std::string& file, int64_t rows, Spe
 SpecialIds special_ids(const ModelFiles& files) {
   SpecialIds special;
   const int64_t rows = files.config.embedding_rows;
-  read_special(files.checkpoint->config(), files.checkpoint->source() + ": config.json", rows,
-               special);
+  const bool is_gguf = files.checkpoint->container() == "GGUF";
+  read_special(files.checkpoint->config(),
+               files.checkpoint->source() + (is_gguf ? "" : ": config.json"),
+               is_gguf ? "tokenizer.ggml." : "", rows, special);
   const fs::path generation = folder_of(files.path) / "generation_config.json";
   if (fs::exists(generation))  // written for generation: it wins
-    read_special(read_json_file(generation.string()), generation.string(), rows, special);
+    read_special(read_json_file(generation.string()), generation.string(), "", rows, special);
   return special;
 }
 

@@ -17,10 +17,18 @@ constexpr const char* kModel = "tokenizer.ggml.model";
 constexpr const char* kTokens = "tokenizer.ggml.tokens";
 constexpr const char* kTypes = "tokenizer.ggml.token_type";
 constexpr const char* kScores = "tokenizer.ggml.scores";
+constexpr const char* kNone = "none";      // of kModel: llama.cpp's word for no tokenizer
 constexpr float kPaddingScore = -1000.0f;  // the converters' choice
 constexpr size_t kMaxTemplateBytes = size_t{1} << 20;
 
 std::string padding_token(size_t id) { return "[PAD" + std::to_string(id) + "]"; }
+
+// The format has room for one id that ends a text.
+void add_ids(const SpecialIds& special, ordered_json& keys) {
+  if (special.bos >= 0) keys["tokenizer.ggml.bos_token_id"] = static_cast<uint32_t>(special.bos);
+  if (!special.eos.empty())
+    keys["tokenizer.ggml.eos_token_id"] = static_cast<uint32_t>(special.eos.front());
+}
 
 // The string, or among several templates the one named "default"; nothing where it is not said.
 std::optional<std::string> template_in(const json& config, const std::string& file) {
@@ -47,9 +55,7 @@ ordered_json gguf_vocabulary(const VocabularyTables& tables, const SpecialIds& s
   if (!tables.scores.empty()) keys[kScores] = tables.scores;
   keys[kTypes] = tables.token_type;
   if (!tables.merges.empty()) keys["tokenizer.ggml.merges"] = tables.merges;
-  if (special.bos >= 0) keys["tokenizer.ggml.bos_token_id"] = static_cast<uint32_t>(special.bos);
-  if (!special.eos.empty())
-    keys["tokenizer.ggml.eos_token_id"] = static_cast<uint32_t>(special.eos.front());
+  add_ids(special, keys);
   keys["tokenizer.ggml.add_bos_token"] = tables.add_bos_token;
   keys["tokenizer.ggml.add_eos_token"] = tables.add_eos_token;
   if (tables.model == "llama") keys["tokenizer.ggml.add_space_prefix"] = tables.add_space_prefix;
@@ -60,10 +66,15 @@ ordered_json gguf_vocabulary(const json& metadata) {
   ordered_json keys = ordered_json::object();
   for (const auto& [key, value] : metadata.items())
     if (key.starts_with("tokenizer.")) keys[key] = value;
-  return keys.contains(kModel) ? keys : gguf_without_vocabulary();
+  if (!keys.contains(kModel)) keys[kModel] = kNone;
+  return keys;
 }
 
-ordered_json gguf_without_vocabulary() { return {{kModel, "none"}}; }
+ordered_json gguf_without_vocabulary(const SpecialIds& special) {
+  ordered_json keys = {{kModel, kNone}};
+  add_ids(special, keys);
+  return keys;
+}
 
 void pad_gguf_vocabulary(ordered_json& keys, int64_t rows) {
   if (!keys.contains(kTokens)) return;

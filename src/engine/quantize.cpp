@@ -60,6 +60,15 @@ std::string plain_name(const std::string& model) {
   return path.extension() == ".gguf" ? path.stem().string() : path.filename().string();
 }
 
+// Of tokenizers that can give them.
+template <class T>
+std::optional<VocabularyTables> tables_of(const T* tokenizer) {
+  if constexpr (requires { tokenizer->tables(); }) {
+    if (tokenizer) return tokenizer->tables();
+  }
+  return std::nullopt;
+}
+
 class Quantizer {
  public:
   Quantizer(const OpenOptions& open, const QuantizeOptions& options)
@@ -84,6 +93,7 @@ class Quantizer {
   void warn_of_quantised_source() const;
   ordered_json metadata() const;
   ordered_json vocabulary() const;
+  DType written_type(const GgufWeight& weight) const;
   GgufTensor describe(const GgufWeight& weight);
   void produce(const GgufWeight& weight, DType type, const GgufSink& sink);
   void count(const GgufWeight& weight, DType type);
@@ -115,11 +125,12 @@ void Quantizer::refuse_own_files(const std::string& out) const {
 
 void Quantizer::warn_of_quantised_source() const {
   for (const GgufWeight& weight : layout_.weights) {
-    const DType stored = weight.is_matrix ? weights_.find(weight.canonical)->dtype : DType::f32;
-    if (!is_block_type(stored) || stored == options_.type || !is_block_type(options_.type))
+    const Tensor* stored = weights_.find(weight.canonical);
+    const DType type = written_type(weight);
+    if (!stored || !is_block_type(stored->dtype) || !is_block_type(type) || stored->dtype == type)
       continue;
     open_.warn(files_.path + ": tensor " + weights_.stored_name(weight.canonical) + " has type " +
-               std::string(dtype_name(stored)) +
+               std::string(dtype_name(stored->dtype)) +
                " already; quantising again loses more than from the original weights");
     return;
   }
@@ -142,23 +153,29 @@ ordered_json Quantizer::metadata() const {
 }
 
 ordered_json Quantizer::vocabulary() const {
-  ordered_json keys;
+  ordered_json keys = gguf_without_vocabulary(files_.special);
   if (is_gguf() && open_.tokenizer.empty()) {
     keys = gguf_vocabulary(files_.checkpoint->config());
   } else {
-    keys = gguf_without_vocabulary();
-    open_.warn(files_.path + ": there is no tokenizer; " + "the file will have none");
+    if (const auto tables = tables_of(files_.tokenizer.get()))
+      keys = gguf_vocabulary(*tables, files_.special);
     const auto text = find_chat_template(folder_of(files_.path));
     if (text) keys["tokenizer.chat_template"] = *text;
   }
+  if (!keys.contains("tokenizer.ggml.tokens"))
+    open_.warn(files_.path +
+               ": no tokenizer goes into the file; other programs will take only ids");
   pad_gguf_vocabulary(keys, files_.config.embedding_rows);
   return keys;
 }
 
+DType Quantizer::written_type(const GgufWeight& weight) const {
+  if (!weight.is_matrix) return DType::f32;
+  return stored_weight_type(weight.canonical, weight.shape.back(), options_.type);
+}
+
 GgufTensor Quantizer::describe(const GgufWeight& weight) {
-  DType type = DType::f32;
-  if (weight.is_matrix)
-    type = stored_weight_type(weight.canonical, weight.shape.back(), options_.type);
+  const DType type = written_type(weight);
   count(weight, type);
   return {weight.name, type, weight.shape,
           [this, &weight, type](const GgufSink& sink) { produce(weight, type, sink); }};

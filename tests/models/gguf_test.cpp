@@ -1,20 +1,13 @@
 // Models in GGUF files: the same logits as from other containers, and what the metadata may say.
 #include <cmath>
-#include <cstring>
-#include <map>
 
-#include <nlohmann/json.hpp>
-
-#include "krait/error.h"
-#include "krait/model.h"
-#include "src/formats/open.h"
-#include "tests/support/expect_error.h"
+#include "tests/models/gguf_support.h"
 
 namespace krait {
 namespace {
 
 using nlohmann::json;
-using test::message_of;
+using namespace test;  // NOLINT: the checkpoint to edit, and what is asked of it
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -23,113 +16,34 @@ using testing::IsEmpty;
 const std::string kGolden = KRAIT_TEST_GOLDEN;
 const std::string kPlain = kGolden + "/gguf/plain.gguf";
 
-// Another checkpoint with what a test has changed in it.
-class EditedCheckpoint final : public Checkpoint {
- public:
-  explicit EditedCheckpoint(const std::string& path)
-      : base_(open_checkpoint(path)), config_(base_->config()), names_(base_->names()) {
-    for (const std::string& name : names_) tensors_[name] = *base_->find(name);
-  }
-
-  json& metadata() { return config_; }
-  void remove(const std::string& name) {
-    tensors_.erase(name);
-    std::erase(names_, name);
-  }
-  void set(const std::string& name, const Shape& shape, std::vector<float> values) {
-    const auto& kept = values_[name] = std::move(values);
-    tensors_[name] = {DType::f32, shape, std::as_bytes(std::span(kept))};
-  }
-  std::vector<float> values(const std::string& name) const {
-    const Tensor& tensor = tensors_.at(name);
-    std::vector<float> out(tensor.elements());
-    copy_to_f32(tensor, 0, tensor.elements(), out.data(), name);
-    return out;
-  }
-
-  const std::string& source() const noexcept override { return base_->source(); }
-  std::string_view container() const noexcept override { return base_->container(); }
-  const json& config() const noexcept override { return config_; }
-  const std::vector<std::string>& names() const noexcept override { return names_; }
-  const Tensor* find(std::string_view name) const override {
-    const auto found = tensors_.find(std::string(name));
-    return found == tensors_.end() ? nullptr : &found->second;
-  }
-  const std::string& file_of(std::string_view) const noexcept override { return source(); }
-  void release(const Tensor&) const noexcept override {}
-
- private:
-  std::unique_ptr<Checkpoint> base_;
-  json config_;
-  std::vector<std::string> names_;
-  std::map<std::string, Tensor> tensors_;
-  std::map<std::string, std::vector<float>> values_;
-};
-
-ModelConfig config_of(const Checkpoint& checkpoint, std::vector<std::string>* warnings = nullptr) {
-  return read_model_config(checkpoint, [&](const std::string& warning) {
-    if (warnings) warnings->push_back(warning);
-  });
-}
-
-std::string refusal(const Checkpoint& checkpoint) {
-  return message_of<InputError>([&] { config_of(checkpoint); });
-}
-
-// Logits after every one of 24 tokens.
-std::vector<float> logits_of(const Checkpoint& checkpoint,
-                             std::optional<DType> dtype = std::nullopt) {
-  constexpr int32_t kTokens = 24;
-  const auto backend = make_backend({"cpu", "auto", 2});
-  const auto model = load_model(*backend, checkpoint, config_of(checkpoint), dtype);
-  const auto workspace = model->workspace(kTokens, kTokens);
-  const auto state = backend->buffer(model->state_layout().floats_per_slot());
-  std::vector<int32_t> ids(kTokens), rows(kTokens);
-  for (int32_t i = 0; i < kTokens; ++i) {
-    ids[i] = i * 7 % 24;
-    rows[i] = i;
-  }
-  const Segment segment{0, 0, kTokens};
-  const Rows logits =
-      model->forward({ids, {&segment, 1}, rows}, {state->data, state->size}, *workspace);
-  return {logits.data, logits.data + kTokens * model->config().embedding_rows};
-}
-
-bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
-
-double relative_error(const std::vector<float>& found, const std::vector<float>& expected) {
-  EXPECT_EQ(found.size(), expected.size());
-  double largest = 0, error = 0;
-  for (size_t i = 0; i < expected.size(); ++i) {
-    largest = std::max(largest, static_cast<double>(std::fabs(expected[i])));
-    error = std::max(error, static_cast<double>(std::fabs(found[i] - expected[i])));
-  }
-  return error / largest;
-}
+class GgufGolden : public testing::TestWithParam<const char*> {};
 
 // The converter computes -exp(A_log) with numpy, krait with the C library: A may differ in its last
 // bit. With the A of this machine put in, every bit of the logits must be the same.
-TEST(GgufModel, GivesTheLogitsOfTheSameModelInSafetensors) {
-  const auto safetensors = open_checkpoint(kGolden + "/models/plain");
+TEST_P(GgufGolden, GivesTheLogitsOfTheSameModelInSafetensors) {
+  const std::string model = GetParam();
+  const auto safetensors = open_checkpoint(kGolden + "/models/" + model);
   const std::vector<float> expected = logits_of(*safetensors);
-  EditedCheckpoint gguf(kPlain);
+  EditedCheckpoint gguf(kGolden + "/gguf/" + model + ".gguf");
+  if (model == "falcon") gguf.metadata()["krait.mixer_rms_eps"] = 0.05f;
   EXPECT_LE(relative_error(logits_of(gguf), expected), 1e-6);
   for (const char* layer : {"0", "1"}) {
     const std::string name = std::string("blk.") + layer + ".ssm_a";
-    const Tensor& a_log =
-        *safetensors->find(std::string("backbone.layers.") + layer + ".mixer.A_log");
+    const std::string start = model == "codestral" ? "model." : "";
+    const Tensor& a_log = *safetensors->find(start + "backbone.layers." + layer + ".mixer.A_log");
     std::vector<float> a(a_log.elements());
     copy_to_f32(a_log, 0, a_log.elements(), a.data(), name);
     for (float& value : a) value = -std::exp(value);
     const std::vector<float> stored = gguf.values(name);
     for (size_t i = 0; i < a.size(); ++i)
       ASSERT_LE(std::fabs(a[i] - stored[i]), 3e-7f * std::fabs(a[i]));
-    gguf.set(name, a_log.shape, a);
+    gguf.set(name, gguf.find(name)->shape, a);
   }
   EXPECT_TRUE(same_bits(logits_of(gguf), expected));
 }
+
+INSTANTIATE_TEST_SUITE_P(Models, GgufGolden,
+                         testing::Values("plain", "falcon", "mamba2", "codestral"));
 
 TEST(GgufModel, BlockTypesGiveTheLogitsOfTheirValues) {
   const std::string path = kGolden + "/gguf/quantised.gguf";
@@ -219,14 +133,34 @@ TEST(GgufConfig, OtherArchitecturesAreNamed) {
   EXPECT_THAT(refusal(checkpoint), AllOf(HasSubstr(kPlain), HasSubstr("is \"llama\"; expected")));
 }
 
-TEST(GgufConfig, FalconIsRefused) {
+TEST(GgufConfig, FalconIsAFlagAndAnEpsilon) {
   EditedCheckpoint checkpoint(kPlain);
-  checkpoint.metadata()["mamba.ssm.dt_b_c_rms"] = false;
-  EXPECT_EQ(config_of(checkpoint).layers.size(), 2);
-  checkpoint.metadata()["mamba.ssm.dt_b_c_rms"] = true;
-  EXPECT_THAT(refusal(checkpoint), HasSubstr("mamba.ssm.dt_b_c_rms is true"));
-  checkpoint.metadata()["mamba.ssm.dt_b_c_rms"] = 1;
+  json& flag = checkpoint.metadata()["mamba.ssm.dt_b_c_rms"];
+  const auto eps = [&] { return std::get<Mamba1Config>(config_of(checkpoint).layers[1]); };
+  flag = false;
+  EXPECT_EQ(eps().dt_b_c_rms_eps, std::nullopt);
+  flag = true;
+  EXPECT_EQ(config_of(checkpoint).architecture, "falcon_mamba");
+  EXPECT_EQ(eps().dt_b_c_rms_eps, 1e-5f);  // the norms', as in llama.cpp
+  checkpoint.metadata()["krait.mixer_rms_eps"] = 1e-6f;
+  EXPECT_EQ(eps().dt_b_c_rms_eps, 1e-6f);
+  checkpoint.metadata()["krait.mixer_rms_eps"] = 0;
+  EXPECT_THAT(refusal(checkpoint), HasSubstr("krait.mixer_rms_eps is 0; expected a number in"));
+  flag = 1;
   EXPECT_THAT(refusal(checkpoint), HasSubstr("is 1; expected true or false"));
+}
+
+TEST(GgufConfig, VocabularySizeOfKraitOnlyLowers) {
+  EditedCheckpoint checkpoint(kPlain);
+  json& said = checkpoint.metadata()["krait.vocab_size"];
+  said = 60;
+  EXPECT_EQ(config_of(checkpoint).vocab_size, 60);
+  checkpoint.metadata()["tokenizer.ggml.tokens"] = std::vector<std::string>(58, "t");
+  EXPECT_EQ(config_of(checkpoint).vocab_size, 58);
+  for (const int wrong : {0, 68}) {
+    said = wrong;
+    EXPECT_THAT(refusal(checkpoint), HasSubstr("krait.vocab_size is " + std::to_string(wrong)));
+  }
 }
 
 TEST(GgufConfig, EpsilonIsNeededAndSmall) {

@@ -6,8 +6,9 @@
 blocks.gguf   random blocks of every quantised type, "q4_k" and the like, and beside each the values
               that gguf.quants gives them, "q4_k.f32". Scales are finite halves, subnormal ones and
               zeros among them.
-plain.gguf    the model tests/golden/models/plain as F32, named and laid out as llama.cpp's converter
-              does it.
+plain.gguf, falcon.gguf, mamba2.gguf, codestral.gguf
+              the models of these names in tests/golden/models as F32, named and laid out as
+              llama.cpp's converter does it.
 quantised.gguf
               a random model with matrices of seven block types.
 
@@ -37,10 +38,12 @@ LAYER_NAMES = {
     "mixer.conv1d.weight": "ssm_conv1d.weight", "mixer.conv1d.bias": "ssm_conv1d.bias",
     "mixer.x_proj.weight": "ssm_x.weight", "mixer.dt_proj.weight": "ssm_dt.weight",
     "mixer.dt_proj.bias": "ssm_dt.bias", "mixer.A_log": "ssm_a", "mixer.D": "ssm_d",
-    "mixer.out_proj.weight": "ssm_out.weight",
+    "mixer.out_proj.weight": "ssm_out.weight", "mixer.dt_bias": "ssm_dt.bias",
+    "mixer.norm.weight": "ssm_norm.weight",
 }
 NAMES = {
-    "backbone.embeddings.weight": "token_embd.weight", "backbone.norm_f.weight": "output_norm.weight",
+    "backbone.embeddings.weight": "token_embd.weight",
+    "backbone.embedding.weight": "token_embd.weight", "backbone.norm_f.weight": "output_norm.weight",
     "lm_head.weight": "output.weight",
 }
 
@@ -81,8 +84,9 @@ def finish(writer):
     writer.close()
 
 
-def model_writer(path, *, layers, d_model, d_inner, d_state, d_conv, dt_rank, vocab_size, eps):
-    writer = gguf.GGUFWriter(path, "mamba")
+def model_writer(path, *, layers, d_model, d_inner, d_state, d_conv, dt_rank, vocab_size, eps,
+                 architecture="mamba"):
+    writer = gguf.GGUFWriter(path, architecture)
     writer.add_context_length(2**20)
     writer.add_embedding_length(d_model)
     writer.add_feed_forward_length(0)
@@ -106,22 +110,55 @@ def gguf_name(name):
     return f"blk.{layer}.{LAYER_NAMES[rest]}"
 
 
-def make_plain(path):
-    folder = REPOSITORY / "tests/golden/models/plain"
-    config = json.loads((folder / "config.json").read_text())
-    tensors = load_file(folder / "model.safetensors")
+def make_mamba1(path):
+    config, tensors = load_model(path.stem)
     writer = model_writer(
         path, layers=config["num_hidden_layers"], d_model=config["hidden_size"],
         d_inner=config["intermediate_size"], d_state=config["state_size"],
         d_conv=config["conv_kernel"], dt_rank=-(-config["hidden_size"] // 16),
         vocab_size=config["vocab_size"], eps=config["layer_norm_epsilon"])
+    if config["model_type"] == "falcon_mamba":
+        writer.add_ssm_dt_b_c_rms(True)
     for name, values in tensors.items():
-        if name.endswith("A_log"):
-            values = -np.exp(values)
-        if name.endswith("conv1d.weight"):
-            values = values.squeeze(1)
-        writer.add_tensor(gguf_name(name), np.ascontiguousarray(values, dtype=np.float32))
+        add_tensor(writer, name, values)
     finish(writer)
+
+
+def make_mamba2(path):
+    config, tensors = load_model(path.stem)
+    layer = "backbone.layers.0.mixer."
+    d_model, d_inner = tensors[layer + "out_proj.weight"].shape
+    heads, groups = tensors[layer + "A_log"].size, config["n_groups"]
+    conv_dim, _, d_conv = tensors[layer + "conv1d.weight"].shape
+    writer = model_writer(
+        path, architecture="mamba2", d_model=d_model, d_inner=d_inner, d_conv=d_conv,
+        layers=config.get("num_hidden_layers", config.get("n_layers")), dt_rank=heads,
+        d_state=(conv_dim - d_inner) // 2 // groups, vocab_size=config["vocab_size"],
+        eps=config.get("layer_norm_epsilon", 1e-5))
+    writer.add_ssm_group_count(groups)
+    for name, values in tensors.items():
+        if name.endswith(("mixer.A_log", "mixer.D")):
+            values = values.reshape(heads, 1)
+        if name.endswith("mixer.norm.weight"):
+            values = values.reshape(groups, d_inner // groups)
+        add_tensor(writer, name, values)
+    finish(writer)
+
+
+def load_model(name):
+    """Its config.json, and its tensors without what Mistral puts before their names."""
+    folder = REPOSITORY / "tests/golden/models" / name
+    tensors = load_file(folder / "model.safetensors")
+    return (json.loads((folder / "config.json").read_text()),
+            {name.removeprefix("model."): values for name, values in tensors.items()})
+
+
+def add_tensor(writer, name, values):
+    if name.endswith("A_log"):
+        values = -np.exp(values)
+    if name.endswith("conv1d.weight"):
+        values = values.squeeze(1)
+    writer.add_tensor(gguf_name(name), np.ascontiguousarray(values, dtype=np.float32))
 
 
 def make_quantised(path):
@@ -159,7 +196,10 @@ def main():
     out = Path(sys.argv[1] if len(sys.argv) > 1 else REPOSITORY / "tests/golden/gguf")
     out.mkdir(parents=True, exist_ok=True)
     make_blocks(out / "blocks.gguf")
-    make_plain(out / "plain.gguf")
+    make_mamba1(out / "plain.gguf")
+    make_mamba1(out / "falcon.gguf")
+    make_mamba2(out / "mamba2.gguf")
+    make_mamba2(out / "codestral.gguf")
     make_quantised(out / "quantised.gguf")
 
 
