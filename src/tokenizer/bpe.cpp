@@ -12,7 +12,7 @@
 namespace krait {
 
 Bpe::Bpe(const Vocabulary& vocabulary, std::span<const Merge> merges, bool whole_words)
-    : vocabulary_(vocabulary) {
+    : vocabulary_(vocabulary), whole_words_(whole_words) {
   for (int byte = 0; byte < 256; ++byte) {
     const char c = static_cast<char>(byte);
     byte_tokens_[static_cast<size_t>(byte)] = vocabulary.find(alphabet_from_bytes({&c, 1}));
@@ -21,7 +21,7 @@ Bpe::Bpe(const Vocabulary& vocabulary, std::span<const Merge> merges, bool whole
   shift_ = 64 - std::countr_zero(merges_.size());
   uint32_t rank = 0;
   for (const Merge& merge : merges) insert(merge, rank++);
-  find_whole_tokens(whole_words);
+  find_whole_tokens();
 }
 
 size_t Bpe::first_slot(uint64_t pair) const noexcept {
@@ -45,14 +45,28 @@ Bpe::Result Bpe::lookup(int32_t left, int32_t right) const noexcept {
   }
 }
 
+std::vector<Merge> Bpe::merges() const {
+  std::vector<const Slot*> used;
+  for (const Slot& slot : merges_)
+    if (slot.pair != kFree) used.push_back(&slot);
+  std::sort(used.begin(), used.end(),
+            [](const Slot* a, const Slot* b) { return a->result.rank < b->result.rank; });
+  std::vector<Merge> list;
+  list.reserve(used.size());
+  for (const Slot* slot : used)
+    list.push_back({static_cast<int32_t>(slot->pair >> 32), static_cast<int32_t>(slot->pair),
+                    slot->result.id});
+  return list;
+}
+
 // Most words of a text are tokens, and nearly every token is what its own bytes merge to. Those are
 // found here once, so that encoding such a word is one look-up: a word cache that needs no lock.
-void Bpe::find_whole_tokens(bool whole_words) {
+void Bpe::find_whole_tokens() {
   std::vector<int32_t> ids;
   for (int32_t id = 0; id < vocabulary_.size(); ++id) {
     const std::string_view bytes = vocabulary_.bytes(id);
     if (bytes.empty()) continue;
-    if (whole_words) {
+    if (whole_words_) {
       if (!bytes_from_alphabet(vocabulary_.text(id))) continue;
     } else {
       ids.clear();

@@ -33,6 +33,10 @@ class Bpe {
   // when there is no unknown token. O(n log n). Throws InputError for a piece of 4 GiB.
   void encode(std::string_view piece, std::vector<int32_t>& ids) const;
 
+  // What can happen, by rank: of repeated merges the last one. Not fast: for writers of files.
+  std::vector<Merge> merges() const;
+  bool whole_words() const noexcept { return whole_words_; }
+
   // The id of that byte alone, or -1.
   int32_t byte_token(unsigned char byte) const noexcept { return byte_tokens_[byte]; }
 
@@ -59,9 +63,10 @@ class Bpe {
   size_t first_slot(uint64_t pair) const noexcept;
   void insert(const Merge& merge, uint32_t rank);
   Result lookup(int32_t left, int32_t right) const noexcept;
-  void find_whole_tokens(bool whole_words);
+  void find_whole_tokens();
 
   const Vocabulary& vocabulary_;
+  bool whole_words_;
   std::array<int32_t, 256> byte_tokens_;
   std::vector<Slot> merges_;  // open addressing, at most half full
   int shift_ = 0;             // 64 - log2(slots)

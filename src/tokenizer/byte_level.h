@@ -39,6 +39,7 @@ class ByteLevelTokenizer final : public Tokenizer {
   std::string_view token_text(int32_t id) const noexcept override;
   bool is_special(int32_t id) const noexcept override;
   int32_t find(std::string_view token_text) const noexcept override;
+  VocabularyTables tables() const override;
 
  private:
   struct Work;

@@ -16,6 +16,9 @@ std::string space_class();
 std::string letter_class();
 std::string number_class();
 
+// The pattern of one punctuation character: ASCII's, and those of Unicode 8.
+std::string punctuation_pattern();
+
 // The pattern of one word character, as the neighbours of a single_word token are judged.
 std::string word_pattern();
 

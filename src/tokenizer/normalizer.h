@@ -18,6 +18,8 @@ class Normalizer {
   // Applied in order; none: text stays as it is.
   explicit Normalizer(std::vector<NormalForm> forms) : forms_(std::move(forms)) {}
 
+  const std::vector<NormalForm>& forms() const noexcept { return forms_; }
+
   // The normalised text: `text` itself where nothing changes, else kept in `storage`.
   std::string_view apply(std::string_view text, std::string& storage) const;
 

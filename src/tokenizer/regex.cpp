@@ -24,15 +24,33 @@ void Regex::Matcher::Free::operator()(pcre2_real_match_data_8* data) const noexc
   pcre2_match_data_free(data);
 }
 
-Regex::Regex(const std::string& pattern) {
+std::unique_ptr<pcre2_real_code_8, Regex::Free> Regex::compile(const std::string& pattern,
+                                                               std::string& problem) {
   int error = 0;
   PCRE2_SIZE offset = 0;
-  code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
-                            PCRE2_UTF | PCRE2_UCP, &error, &offset, nullptr));
-  KRAIT_CHECK(code_ != nullptr);
+  std::unique_ptr<pcre2_real_code_8, Free> code(
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
+                    PCRE2_UTF | PCRE2_UCP, &error, &offset, nullptr));
+  if (code == nullptr) {
+    problem = message_of(error);
+    return code;
+  }
   uint32_t matches_empty = 0;
-  pcre2_pattern_info(code_.get(), PCRE2_INFO_MATCHEMPTY, &matches_empty);
-  KRAIT_CHECK(matches_empty == 0);
+  pcre2_pattern_info(code.get(), PCRE2_INFO_MATCHEMPTY, &matches_empty);
+  if (matches_empty != 0) problem = "it matches the empty string";
+  return code;
+}
+
+std::string Regex::problem(const std::string& pattern) {
+  std::string found;
+  compile(pattern, found);
+  return found;
+}
+
+Regex::Regex(const std::string& pattern) {
+  std::string found;
+  code_ = compile(pattern, found);
+  KRAIT_CHECK(found.empty());
   jit_ = pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE) == 0;
 }
 

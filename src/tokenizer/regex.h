@@ -36,13 +36,20 @@ class Regex {
     std::unique_ptr<pcre2_real_match_data_8, Free> data_;
   };
 
-  // The pattern must be right and must not match the empty string: it is ours, not the user's.
+  // The pattern must be right and must not match the empty string; patterns from files are asked
+  // for their problem before.
   explicit Regex(const std::string& pattern);
+
+  // Why the pattern is none that may be used; empty when it is.
+  static std::string problem(const std::string& pattern);
 
  private:
   struct Free {
     void operator()(pcre2_real_code_8* code) const noexcept;
   };
+  static std::unique_ptr<pcre2_real_code_8, Free> compile(const std::string& pattern,
+                                                          std::string& problem);
+
   std::unique_ptr<pcre2_real_code_8, Free> code_;
   bool jit_ = false;
 };

@@ -34,7 +34,7 @@ void read_normal_forms(const JsonField& normalizer, std::vector<NormalForm>& for
 }
 
 struct PreTokenizerSteps {
-  std::vector<Regex> steps;
+  std::vector<SplitStep> steps;
   bool byte_level = false;  // seen; it comes last
   bool add_prefix_space = false;
 };
@@ -51,7 +51,7 @@ void read_pre_tokenizer(const JsonField& pre_tokenizer, PreTokenizerSteps& read)
   if (read.byte_level) type.fail("no step after ByteLevel");
   if (type.string() == "Digits") {
     pre_tokenizer.expect_members({"type", "individual_digits"});
-    read.steps.push_back(digits_pattern(pre_tokenizer["individual_digits"].boolean()));
+    read.steps.push_back(digits_step(pre_tokenizer["individual_digits"].boolean()));
   } else if (type.string() == "ByteLevel") {
     pre_tokenizer.expect_members({"type", "add_prefix_space", "trim_offsets", "use_regex"});
     read.byte_level = true;
@@ -59,7 +59,7 @@ void read_pre_tokenizer(const JsonField& pre_tokenizer, PreTokenizerSteps& read)
     read.add_prefix_space = prefix.boolean();
     // It would put a space before every piece of the steps before.
     if (read.add_prefix_space && !read.steps.empty()) prefix.fail("false after another step");
-    if (pre_tokenizer["use_regex"].boolean_or(true)) read.steps.push_back(gpt2_pattern());
+    if (pre_tokenizer["use_regex"].boolean_or(true)) read.steps.push_back(gpt2_step());
   } else {
     type.fail("ByteLevel, Digits or Sequence");
   }

@@ -52,6 +52,11 @@ def word_characters():
     return {c for c in CHARACTERS if tokenizer.encode("foo" + chr(c)).ids[0] != ident}
 
 
+def punctuation():
+    splitter = pre_tokenizers.Punctuation("isolated")
+    return {c for c in CHARACTERS if len(splitter.pre_tokenize_str(f"aa{chr(c)}aa")) == 3}
+
+
 def unknown_to_normalizer():
     around = lambda c: (c, f"a\u0334{c}\u0334", f"a\u0345{c}\u0300\u0345\u0301{c}\u3099", f"a\u0315{c}\u0315")
     return {c for name, options in FORMS.items() for c in CHARACTERS for text in around(chr(c))
@@ -83,6 +88,7 @@ def main():
     show("kNewerNumbers", numbers - pcre2_class(r"\p{N}"))
     show("kNewerWordCharacters",
          word_characters() - pcre2_class(r"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200c}\x{200d}"))
+    show("kNoPunctuation", pcre2_class(r"\p{P}") - punctuation())
     show("kUnknownToNormalizer", unknown_to_normalizer())
 
 
