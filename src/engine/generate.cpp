@@ -76,7 +76,7 @@ class Judge {
     entry.logprob = logprob(id);
     order_.resize(vocabulary_);
     std::iota(order_.begin(), order_.end(), 0);
-    const auto kept = order_.begin() + std::min(*top_, vocabulary_);
+    const auto kept = order_.begin() + std::clamp(*top_, 0, vocabulary_);
     std::partial_sort(order_.begin(), kept, order_.end(), [&](int32_t a, int32_t b) {
       return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
     });
