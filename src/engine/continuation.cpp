@@ -72,7 +72,7 @@ void Continuation::judge(int32_t id, std::span<const float> logits, bool is_text
   entry.logprob = logprob(id);
   order_.resize(vocabulary);
   std::iota(order_.begin(), order_.end(), 0);
-  const auto kept = order_.begin() + std::min(*options_.logprobs, vocabulary);
+  const auto kept = order_.begin() + std::clamp(*options_.logprobs, 0, vocabulary);
   std::partial_sort(order_.begin(), kept, order_.end(), [&](int32_t a, int32_t b) {
     return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
   });

@@ -156,6 +156,14 @@ TEST_F(CompleteTest, CountsOutOfRangeAreRefused) {
               HasSubstr("--best-of 2: expected 3 to 1024"));
 }
 
+TEST_F(CompleteTest, OptionsAreCheckedBeforeThePromptIsRead) {
+  GenerateOptions options = wild(3);
+  options.sampling.logit_bias = {{100'000, 1.0f}};
+  const auto session = engine_->session();
+  EXPECT_THROW(complete(*engine_, *session, prompt(), options, {1, 1}, {}), InputError);
+  EXPECT_EQ(session->position(), 0);
+}
+
 TEST_F(CompleteTest, AnInterruptEndsTheRest) {
   std::atomic<bool> interrupt{false};
   GenerateOptions options = wild(30);
