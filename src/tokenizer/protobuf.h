@@ -1,4 +1,5 @@
-// Protocol buffers on the wire (protobuf.dev, "Encoding"), as far as sentencepiece models need them.
+// Protocol buffers on the wire (protobuf.dev, "Encoding"), as far as sentencepiece models need
+// them.
 #pragma once
 
 #include <cstdint>

@@ -9,7 +9,7 @@ namespace krait {
 namespace {
 
 constexpr std::string_view kSpace = "\xE2\x96\x81";  // U+2581
-constexpr size_t kMaxStretch = size_t{1} << 29;      // the library counts in int, three bytes a space
+constexpr size_t kMaxStretch = size_t{1} << 29;  // the library counts in int, three bytes a space
 
 std::string bytes_of(const SentencepieceModel& model, size_t id) {
   const std::string& piece = model.pieces[id];

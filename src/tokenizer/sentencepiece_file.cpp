@@ -29,8 +29,8 @@ class ModelReader {
         default: break;  // self_test_data, and what later versions may add
       }
     }
-    check_sentencepiece_model(model_, {path_, {"pieces[", "].piece"}, {"pieces[", "].score"},
-                                       {"pieces[", "].type"}});
+    check_sentencepiece_model(
+        model_, {path_, {"pieces[", "].piece"}, {"pieces[", "].score"}, {"pieces[", "].type"}});
     find_bos();
     return std::move(model_);
   }

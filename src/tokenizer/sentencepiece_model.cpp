@@ -35,8 +35,9 @@ class Check {
         fail(names_.score, id, std::to_string(model_.scores[id]), "a finite number");
     }
     if (unknown_ < 0)
-      throw InputError(names_.source +
-                       ": no piece has type 2 (unknown); expected one, for what has no other piece");
+      throw InputError(
+          names_.source +
+          ": no piece has type 2 (unknown); expected one, for what has no other piece");
     if (model_.byte_fallback && bytes_ != 256)
       throw InputError(names_.source + ": byte_fallback needs all 256 pieces of bytes, <0x00> to " +
                        "<0xFF>; found " + std::to_string(bytes_));
@@ -78,7 +79,8 @@ class Check {
     if (type == GgufTokenType::byte) {
       if (!model_.byte_fallback) fail(names_.type, id, "6 (byte)", "another without byte_fallback");
       if (byte_of_piece(model_.pieces[id]) < 0)
-        fail(names_.piece, id, quote(model_.pieces[id]), "<0x00> to <0xFF>, as its type is 6 (byte)");
+        fail(names_.piece, id, quote(model_.pieces[id]),
+             "<0x00> to <0xFF>, as its type is 6 (byte)");
       ++bytes_;
     }
   }

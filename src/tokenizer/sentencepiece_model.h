@@ -19,10 +19,10 @@ struct SentencepieceModel {
   bool byte_fallback = false;       // characters without a piece become pieces of bytes
   bool add_dummy_prefix = true;     // a space before every text
   bool remove_extra_whitespaces = true;
-  std::string charsmap;                                 // compiled normalisation rules; may be empty
-  std::string unknown_surface = " \xE2\x81\x87 ";       // what an unknown piece decodes to
-  int32_t bos = -1;                                     // before every text; -1: none
-  int32_t eos = -1;                                     // behind every text; -1: none
+  std::string charsmap;                            // compiled normalisation rules; may be empty
+  std::string unknown_surface = " \xE2\x81\x87 ";  // what an unknown piece decodes to
+  int32_t bos = -1;                                // before every text; -1: none
+  int32_t eos = -1;                                // behind every text; -1: none
 };
 
 // How messages name a model's parts: pieces[3].score in one file, tokenizer.ggml.scores[3] in
