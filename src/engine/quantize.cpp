@@ -49,24 +49,11 @@ uint32_t file_type(DType type) {
                    names);
 }
 
-std::string folder_of(const std::string& path) {
-  return fs::is_directory(path) ? path : fs::path(path).parent_path().string();
-}
-
 // "tales" for "models/bundled/tales/" and for "tales.gguf".
 std::string plain_name(const std::string& model) {
   fs::path path = model;
   if (!path.has_filename()) path = path.parent_path();
   return path.extension() == ".gguf" ? path.stem().string() : path.filename().string();
-}
-
-// Of tokenizers that can give them.
-template <class T>
-std::optional<VocabularyTables> tables_of(const T* tokenizer) {
-  if constexpr (requires { tokenizer->tables(); }) {
-    if (tokenizer) return tokenizer->tables();
-  }
-  return std::nullopt;
 }
 
 class Quantizer {
@@ -157,10 +144,8 @@ ordered_json Quantizer::vocabulary() const {
   if (is_gguf() && open_.tokenizer.empty()) {
     keys = gguf_vocabulary(files_.checkpoint->config());
   } else {
-    if (const auto tables = tables_of(files_.tokenizer.get()))
-      keys = gguf_vocabulary(*tables, files_.special);
-    const auto text = find_chat_template(folder_of(files_.path));
-    if (text) keys["tokenizer.chat_template"] = *text;
+    if (files_.tokenizer) keys = gguf_vocabulary(files_.tokenizer->tables(), files_.special);
+    if (const auto text = chat_template(files_)) keys["tokenizer.chat_template"] = *text;
   }
   if (!keys.contains("tokenizer.ggml.tokens"))
     open_.warn(files_.path +
