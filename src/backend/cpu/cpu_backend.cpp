@@ -26,7 +26,7 @@ constexpr int64_t kPanelGroup = 2;
 
 struct CpuMatrix final : Matrix {
   cpu::Packing packing = cpu::Packing::f32;
-  Memory panels;
+  std::shared_ptr<std::byte> panels;
   int64_t panel_count() const noexcept { return cpu::ceil_div(rows, cpu::kPanelRows); }
 };
 
@@ -70,13 +70,13 @@ class CpuBackend final : public Backend {
     m->dtype = type;
     m->packing = packing_of(type);
     m->bytes = m->panel_count() * cpu::panel_bytes(m->packing, m->cols);
-    m->panels = Memory(m->bytes);
     const std::lock_guard lock(loading_);
+    m->panels = weights_.take(m->bytes);
     std::exception_ptr error;
     std::mutex error_lock;
     pool_.split(m->panel_count(), kPartsPerThread * pool_.size(), [&](int64_t first, int64_t last) {
       try {
-        pack_panels(tensor, m->packing, first, last, m->panels.data(), name);
+        pack_panels(tensor, m->packing, first, last, m->panels.get(), name);
       } catch (...) {
         const std::lock_guard lock_error(error_lock);
         error = std::current_exception();
@@ -109,7 +109,7 @@ class CpuBackend final : public Backend {
     KRAIT_CHECK(out.cols == m.cols && out.rows == static_cast<int64_t>(ids.size()));
     for (int64_t t = 0; t < out.rows; ++t) {
       KRAIT_CHECK(ids[t] >= 0 && ids[t] < m.rows);
-      unpack_row(m.panels.data(), m.packing, m.cols, ids[t], out.data + t * out.stride);
+      unpack_row(m.panels.get(), m.packing, m.cols, ids[t], out.data + t * out.stride);
     }
   }
 
@@ -132,7 +132,7 @@ class CpuBackend final : public Backend {
     KRAIT_CHECK(!bias || bias->size == m.rows);
     cpu::Product product;
     product.packing = m.packing;
-    product.panels = m.panels.data();
+    product.panels = m.panels.get();
     product.rows = m.rows;
     product.cols = m.cols;
     product.x = x.data;
@@ -294,6 +294,7 @@ class CpuBackend final : public Backend {
   const cpu::Kernels& kernels_;
   ThreadPool pool_;
   std::mutex loading_;
+  MemoryPool weights_;
   Memory scratch_;
 };
 

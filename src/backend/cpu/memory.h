@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 namespace krait {
 
@@ -22,6 +23,18 @@ class Memory {
  private:
   std::byte* data_ = nullptr;
   int64_t bytes_ = 0;
+};
+
+// Pieces of large allocations, for matrices: one by one many of them are too small for huge pages.
+// A piece keeps its allocation alive; pieces given back are not used again.
+class MemoryPool {
+ public:
+  // Zeroed memory, 64-byte aligned. Throws Failure when the system has no more.
+  std::shared_ptr<std::byte> take(int64_t bytes);
+
+ private:
+  std::shared_ptr<Memory> block_;
+  int64_t used_ = 0;
 };
 
 }  // namespace krait
