@@ -60,15 +60,6 @@ std::string plain_name(const std::string& model) {
   return path.extension() == ".gguf" ? path.stem().string() : path.filename().string();
 }
 
-// Of tokenizers that can give them.
-template <class T>
-std::optional<VocabularyTables> tables_of(const T* tokenizer) {
-  if constexpr (requires { tokenizer->tables(); }) {
-    if (tokenizer) return tokenizer->tables();
-  }
-  return std::nullopt;
-}
-
 class Quantizer {
  public:
   Quantizer(const OpenOptions& open, const QuantizeOptions& options)
@@ -157,8 +148,7 @@ ordered_json Quantizer::vocabulary() const {
   if (is_gguf() && open_.tokenizer.empty()) {
     keys = gguf_vocabulary(files_.checkpoint->config());
   } else {
-    if (const auto tables = tables_of(files_.tokenizer.get()))
-      keys = gguf_vocabulary(*tables, files_.special);
+    if (files_.tokenizer) keys = gguf_vocabulary(files_.tokenizer->tables(), files_.special);
     const auto text = find_chat_template(folder_of(files_.path));
     if (text) keys["tokenizer.chat_template"] = *text;
   }
