@@ -88,7 +88,7 @@ class ConfigReader {
  public:
   ConfigReader(const Checkpoint& checkpoint, const Warn& warn)
       : weights_(checkpoint),
-        source_(checkpoint.source() + ": config.json"),
+        source_(checkpoint.source() + ": " + std::string(checkpoint.config_name())),
         config_(checkpoint.config(), source_, warn),
         keys_(dialect()),
         mixer_(mixer_object(checkpoint.config()), source_ + mixer_path(), warn) {}

@@ -120,8 +120,8 @@ class Backend {
   virtual DeviceInfo info() const = 0;
 
   // ---- memory -----------------------------------------------------------------------------
-  // Converts to `type` and packs. `tensor` is [rows, cols] with rows >= 1, cols >= 1 of a float
-  // type; `name` is for messages.
+  // Converts to `type` and packs. `tensor` is [rows, cols] with rows >= 1, cols >= 1 of a float or
+  // block type; blocks already of `type` are kept as they are. `name` is for messages.
   virtual std::unique_ptr<Matrix> matrix(const Tensor& tensor, DType type,
                                          const std::string& name) = 0;
   virtual std::unique_ptr<Vector> vector(std::span<const float> values) = 0;

@@ -27,6 +27,9 @@ class Checkpoint {
   // config.json, or the metadata of a GGUF file as one flat object. Never null; may be empty.
   virtual const nlohmann::json& config() const noexcept = 0;
 
+  // What config() is called in the checkpoint, for messages.
+  virtual std::string_view config_name() const noexcept { return "config.json"; }
+
   // All tensor names, sorted.
   virtual const std::vector<std::string>& names() const noexcept = 0;
 

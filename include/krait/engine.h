@@ -50,6 +50,18 @@ struct ModelFiles {
 // Resolves the name, maps the checkpoint, reads config and tokenizer. Throws InputError.
 ModelFiles open_model_files(const OpenOptions& options);
 
+// The chat template that came with the model: chat_template.jinja, else the one in
+// tokenizer_config.json (of several, that called "default"), else the GGUF file's; nullopt when
+// there is none. Throws InputError for a file that cannot be read or a template that is no text.
+std::optional<std::string> chat_template(const ModelFiles& files);
+
+// Special ids that generating text does not need. -1: none.
+struct AuxiliaryIds {
+  int32_t pad = -1;
+  int32_t unk = -1;
+};
+AuxiliaryIds auxiliary_ids(const ModelFiles& files);
+
 struct Timings {
   double load_ms = 0;
   double prefill_ms = 0;

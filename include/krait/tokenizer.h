@@ -59,6 +59,9 @@ class Tokenizer {
   // The id of that vocabulary string or added token, or -1.
   virtual int32_t find(std::string_view token_text) const noexcept = 0;
 
+  // Whether encode() puts a space before a text, so that decode() takes one away at its start.
+  virtual bool strips_leading_space() const noexcept { return false; }
+
   // What a GGUF file needs so that its readers tokenise the same. Throws InputError naming what
   // GGUF has no words for.
   virtual VocabularyTables tables() const = 0;

@@ -16,9 +16,10 @@
 //   q4_0  [32] half scales | [8][16][4] bytes: rows r and r + 16 are the low and the high nibble of
 //         (j * 16 + r) * 4 + i, q + 8
 //   q4_k  [32] scales, [32] mins (bytes) | nibbles as q4_0, no offset
-//   q6_k  [2][32] signed scales, of 16 k each | low nibbles as q4_0, q + 32 | [4][16][4] bytes with
-//         the two high bits: m, r, i holds from the lowest bits on k = 8 m + i of rows r and r +
-//         16, then k = 8 m + 4 + i of both
+//   q6_k  [2][32] signed scales, of 16 k each | [4] of { [16][4] bytes: the two high bits of q +
+//   32,
+//         m, r, i holds from the lowest bits on k = 8 m + i of rows r and r + 16, then k = 8 m + 4
+//         + i of both; [2][16][4] low nibbles as q4_0 }
 //
 // The k types have a header before every eighth block (a super-block of 256 k, the last as short as
 // the matrix): [32] half d, and for q4_k [32] half dmin, which the small scales multiply.

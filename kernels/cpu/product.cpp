@@ -8,6 +8,8 @@ namespace {
 // `Weights` reads the 32 weights of one k.
 template <class Weights>
 struct FloatPanel {
+  static constexpr int kPanelsAtOnce = 4;  // enough independent sums to hide their latency
+
   template <int kPanels, int kTokens>
   static KRAIT_INLINE void multiply(const Product& a, const uint8_t* panels, int64_t token,
                                     Sums<kPanels, kTokens>& sums) {

@@ -67,8 +67,8 @@ struct Q6K {
     return mul(half_scales(b.header, half), load_i8(b.scales + part * kPanelRows + half * kLanes));
   }
   static KRAIT_INLINE void load4(const Block& b, int j, I& lo, I& hi) {
-    const I nibbles = load_bytes(b.levels + j * 64);
-    const I high = load_bytes(b.levels + kPanelRows * kQuantBlock / 2 + j / 2 * 64);
+    const uint8_t* pair = b.levels + j / 2 * 192;
+    const I high = load_bytes(pair), nibbles = load_bytes(pair + 64 + j % 2 * 64);
     lo = bits<0>(nibbles, 0x0f) | (j % 2 ? bits<0>(high, 0x30) : bits<-4>(high, 0x30));
     hi = bits<4>(nibbles, 0x0f) | (j % 2 ? bits<2>(high, 0x30) : bits<-2>(high, 0x30));
   }
@@ -78,6 +78,8 @@ struct Q6K {
 template <class Type>
 struct QuantPanel {
   static constexpr QuantLayout kLayout = quant_layout(Type::kPacking);
+  // Measured: one stream of memory is read fastest, but two where a block is little work.
+  static constexpr int kPanelsAtOnce = Type::kPacking == Packing::q8_0 ? 2 : 1;
 
   template <int kPanels, int kTokens>
   static KRAIT_INLINE void multiply(const Product& a, const uint8_t* panels, int64_t token,
@@ -97,35 +99,48 @@ struct QuantPanel {
   template <int kTokens>
   static KRAIT_INLINE void add_block(const QuantRows& x, const Block& b, int64_t token,
                                      int64_t block, F (&sums)[kTokens][2]) {
-    F lo[kTokens], hi[kTokens];  // the block's sums without the scale of x
+    F first_lo[kTokens], first_hi[kTokens];  // of the first of two parts
     KRAIT_UNROLL
-    for (int part = 0; part < Type::kParts; ++part) add_part(x, b, token, block, part, lo, hi);
-    if constexpr (Type::kHasMin) {
-      const F min_lo = neg(Type::min(b, 0)), min_hi = neg(Type::min(b, 1));
+    for (int part = 0; part < Type::kParts; ++part) {
+      I lo[kTokens], hi[kTokens];
+      dot_part(x, b, token, block, part, lo, hi);
+      const F scale_lo = Type::scale(b, part, 0), scale_hi = Type::scale(b, part, 1);
       KRAIT_UNROLL
       for (int t = 0; t < kTokens; ++t) {
-        const F sum = set1(static_cast<float>(part_sum(x, (token + t) * x.blocks + block, 0)));
-        lo[t] = fma(min_lo, sum, lo[t]);
-        hi[t] = fma(min_hi, sum, hi[t]);
+        const F dot_lo = to_float(lo[t]), dot_hi = to_float(hi[t]);
+        if (part + 1 < Type::kParts) {
+          first_lo[t] = mul(dot_lo, scale_lo);
+          first_hi[t] = mul(dot_hi, scale_hi);
+          continue;
+        }
+        const int64_t at = (token + t) * x.blocks + block;
+        F sum_lo, sum_hi;  // without the scale of x
+        if constexpr (Type::kParts == 2) {
+          sum_lo = fma(dot_lo, scale_lo, first_lo[t]);
+          sum_hi = fma(dot_hi, scale_hi, first_hi[t]);
+        } else if constexpr (Type::kHasMin) {
+          const F x_sum = set1(static_cast<float>(part_sum(x, at, 0)));
+          sum_lo = fma(neg(Type::min(b, 0)), x_sum, mul(dot_lo, scale_lo));
+          sum_hi = fma(neg(Type::min(b, 1)), x_sum, mul(dot_hi, scale_hi));
+        } else {
+          sum_lo = mul(dot_lo, scale_lo);
+          sum_hi = mul(dot_hi, scale_hi);
+        }
+        const F scale = set1(x.scale[at]);
+        sums[t][0] = fma(sum_lo, scale, sums[t][0]);
+        sums[t][1] = fma(sum_hi, scale, sums[t][1]);
       }
-    }
-    KRAIT_UNROLL
-    for (int t = 0; t < kTokens; ++t) {
-      const F scale = set1(x.scale[(token + t) * x.blocks + block]);
-      sums[t][0] = fma(lo[t], scale, sums[t][0]);
-      sums[t][1] = fma(hi[t], scale, sums[t][1]);
     }
   }
 
+  // The exact integer sums of a part.
   template <int kTokens>
-  static KRAIT_INLINE void add_part(const QuantRows& x, const Block& b, int64_t token,
-                                    int64_t block, int part, F (&lo)[kTokens], F (&hi)[kTokens]) {
+  static KRAIT_INLINE void dot_part(const QuantRows& x, const Block& b, int64_t token,
+                                    int64_t block, int part, I (&lo)[kTokens], I (&hi)[kTokens]) {
     constexpr int kSteps = kQuantBlock / 4 / Type::kParts;
-    I dot_lo[kTokens], dot_hi[kTokens];
     KRAIT_UNROLL
     for (int t = 0; t < kTokens; ++t)
-      dot_lo[t] = dot_hi[t] =
-          set1(-Type::kOffset * part_sum(x, (token + t) * x.blocks + block, part));
+      lo[t] = hi[t] = set1(-Type::kOffset * part_sum(x, (token + t) * x.blocks + block, part));
     KRAIT_UNROLL
     for (int j = part * kSteps; j < (part + 1) * kSteps; ++j) {
       I w_lo, w_hi;
@@ -136,16 +151,9 @@ struct QuantPanel {
         std::memcpy(&four, x.q + ((token + t) * x.blocks + block) * kQuantBlock + 4 * j,
                     sizeof four);
         const I x4 = set1(four);
-        dot_lo[t] = Type::dot(dot_lo[t], w_lo, x4);
-        dot_hi[t] = Type::dot(dot_hi[t], w_hi, x4);
+        lo[t] = Type::dot(lo[t], w_lo, x4);
+        hi[t] = Type::dot(hi[t], w_hi, x4);
       }
-    }
-    const F scale_lo = Type::scale(b, part, 0), scale_hi = Type::scale(b, part, 1);
-    KRAIT_UNROLL
-    for (int t = 0; t < kTokens; ++t) {
-      const F sum_lo = to_float(dot_lo[t]), sum_hi = to_float(dot_hi[t]);
-      lo[t] = part == 0 ? mul(sum_lo, scale_lo) : fma(sum_lo, scale_lo, lo[t]);
-      hi[t] = part == 0 ? mul(sum_hi, scale_hi) : fma(sum_hi, scale_hi, hi[t]);
     }
   }
 

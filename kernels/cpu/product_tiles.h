@@ -59,9 +59,10 @@ void many_tokens(const Product& a, int64_t panel) {
 
 template <class Panel>
 void multiply_panels(const Product& a) {
+  constexpr int kAtOnce = Panel::kPanelsAtOnce;
   int64_t panel = a.first_panel;
-  if (a.tokens == 1)  // several panels at once: enough independent sums to hide the latency
-    for (; panel + 4 <= a.last_panel; panel += 4) tile<Panel, 4, 1>(a, panel, 0);
+  if (a.tokens == 1 && kAtOnce > 1)
+    for (; panel + kAtOnce <= a.last_panel; panel += kAtOnce) tile<Panel, kAtOnce, 1>(a, panel, 0);
   for (; panel < a.last_panel; ++panel) many_tokens<Panel>(a, panel);
 }
 

@@ -12,12 +12,58 @@ namespace {
 
 constexpr float kLargestHalf = 65504.0f;
 
+// Four elements at a time: V has the compilers' arithmetic on vectors, on every machine.
+using V = float __attribute__((vector_size(16)));
+constexpr int kLanes = 4;
+
+V load(const float* x) noexcept {
+  V v;
+  std::memcpy(&v, x, sizeof v);
+  return v;
+}
+
+float total(V v) noexcept { return (v[0] + v[1]) + (v[2] + v[3]); }
+
+template <class T>
+T larger(T a, T b) noexcept {
+  return a > b ? a : b;
+}
+template <class T>
+T smaller(T a, T b) noexcept {
+  return a < b ? a : b;
+}
+#if defined(__SSE__) && defined(__GNUC__)  // one instruction, which compilers do not find
+template <>
+V larger(V a, V b) noexcept {
+  return __builtin_ia32_maxps(a, b);
+}
+template <>
+V smaller(V a, V b) noexcept {
+  return __builtin_ia32_minps(a, b);
+}
+#endif
+
+// The smallest and the largest value.
+struct Range {
+  float low, high;
+};
+template <int kCount>
+Range range_of(const float* x) noexcept {
+  V low = load(x), high = low;
+  for (int i = kLanes; i < kCount; i += kLanes) {
+    low = smaller(low, load(x + i));
+    high = larger(high, load(x + i));
+  }
+  return {smaller(smaller(low[0], low[1]), smaller(low[2], low[3])),
+          larger(larger(high[0], high[1]), larger(high[2], high[3]))};
+}
+
 // The largest |value|, with its sign; the first of several.
-float largest_of(const float* x, int count) noexcept {
-  float largest = 0.0f;
-  for (int i = 0; i < count; ++i)
-    if (std::fabs(x[i]) > std::fabs(largest)) largest = x[i];
-  return largest;
+template <int kCount>
+float largest_of(const float* x) noexcept {
+  const auto [low, high] = range_of<kCount>(x);
+  if (high != -low) return high > -low ? high : low;
+  return *std::find_if(x, x + kCount - 1, [h = high](float v) { return std::fabs(v) == h; });
 }
 
 // 1 / d, or 0 where that is not finite: then d is 0 as a half, and levels do not matter.
@@ -27,7 +73,7 @@ float inverse_of(float d) noexcept {
 
 // d = max |x| / 127; levels round half away from zero.
 void quantize_q8_0(const float* x, BlockParts& out) noexcept {
-  const float d = std::fabs(largest_of(x, 32)) / 127.0f;
+  const float d = std::fabs(largest_of<32>(x)) / 127.0f;
   const float inverse = inverse_of(d);
   out.d = f16_from_f32(d);
   out.scale[0] = 1;
@@ -41,7 +87,7 @@ void quantize_q8_0(const float* x, BlockParts& out) noexcept {
 
 // The value of largest magnitude becomes -8; levels are x / d + 8.5 cut off, exact before the cut.
 void quantize_q4_0(const float* x, BlockParts& out) noexcept {
-  const float d = largest_of(x, 32) / -8.0f;
+  const float d = largest_of<32>(x) / -8.0f;
   const double inverse = inverse_of(d);
   out.d = f16_from_f32(d);
   out.scale[0] = 1;
@@ -50,25 +96,11 @@ void quantize_q4_0(const float* x, BlockParts& out) noexcept {
 }
 
 // ---- least squares -------------------------------------------------------------------------
-// Four elements at a time: V has the compilers' arithmetic on vectors, on every machine.
-
-using V = float __attribute__((vector_size(16)));
-constexpr int kLanes = 4;
-
-V load(const float* x) noexcept {
-  V v;
-  std::memcpy(&v, x, sizeof v);
-  return v;
-}
-
-float total(V v) noexcept { return (v[0] + v[1]) + (v[2] + v[3]); }
 
 // The nearest integer within [low, high], which are small integers.
 template <class T>
 T level_of(T v, float low, float high) noexcept {
-  const T lowest = T{} + low, highest = T{} + high;
-  T q = v > lowest ? v : lowest;
-  q = q < highest ? q : highest;
+  const T q = smaller(larger(v, T{} + low), T{} + high);
   return (q + 12582912.0f) - 12582912.0f;
 }
 
@@ -119,18 +151,21 @@ struct Line {
   float scale = 0, min = 0;
 };
 
+float sum_of(const float* x) noexcept {
+  V sum = {};
+  for (int i = 0; i < 32; i += kLanes) sum += load(x + i);
+  return total(sum);
+}
+
 // Divisors of the range that are tried as a first scale: below 15 the ends are not reached, above
 // they are cut off.
 constexpr float kRangeDivisors[] = {14.3f, 15.0f, 15.6f, 16.3f, 17.0f, 18.0f};
 
 Line best_line(const float* x) noexcept {
-  float low = 0.0f, high = x[0], sum = 0.0f;
-  for (int i = 0; i < 32; ++i) {
-    low = std::min(low, x[i]);
-    high = std::max(high, x[i]);
-    sum += x[i];
-  }
-  Line best{0.0f, -low};
+  const Range range = range_of<32>(x);
+  const float low = std::min(0.0f, range.low), high = range.high;
+  const float sum = sum_of(x);
+  Line best{(high - low) / 15.0f, -low};
   float best_gain = 0.0f;  // sum of x^2 less the squared error
   for (const float divisor : kRangeDivisors) {
     const float shrink = 0.5f * (high - low) * std::max(0.0f, 1.0f - 15.0f / divisor);
@@ -157,8 +192,7 @@ Line best_line(const float* x) noexcept {
 // with the minimum that suits it.
 void fit_part(const float* x, const Line& line, float d, float dmin, int8_t& scale,
               uint8_t& min) noexcept {
-  float sum = 0.0f;
-  for (int i = 0; i < 32; ++i) sum += x[i];
+  const float sum = sum_of(x);
   const int middle = steps(line.scale, d, 0, 63);
   float best = std::numeric_limits<float>::infinity();
   for (int sc = std::max(0, middle - 1); sc <= std::min(63, middle + 1); ++sc) {
@@ -208,7 +242,7 @@ void quantize_q4_k(const float* x, BlockParts& out) noexcept {
 constexpr float kEndLevels[] = {-33.0f, -32.0f, -31.5f, -31.0f, -30.5f, -30.0f, 31.0f};
 
 float best_scale(const float* x) noexcept {
-  const float end = largest_of(x, 16);
+  const float end = largest_of<16>(x);
   float best = 0.0f, best_gain = 0.0f;
   for (const float level : kEndLevels) {
     const LevelSums s = level_sums<16>(x, 0.0f, inverse_of(end / level), -32.0f, 31.0f);
@@ -225,7 +259,7 @@ float best_scale(const float* x) noexcept {
 void quantize_q6_k(const float* x, BlockParts& out) noexcept {
   float scales[16];
   for (int part = 0; part < 16; ++part) scales[part] = best_scale(x + part * 16);
-  out.d = half_up_to_limit(largest_of(scales, 16) / -128.0f);
+  out.d = half_up_to_limit(largest_of<16>(scales) / -128.0f);
   const float d = f32_from_f16(out.d);
   for (int part = 0; part < 16; ++part) {
     const float* from = x + part * 16;

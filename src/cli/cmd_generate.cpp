@@ -205,12 +205,7 @@ Command add_generate(CLI::App& program) {
   const auto flags = std::make_shared<Flags>();
   add_prompt_flags(*app, flags->prompt);
   add_ids_flag(*app, flags->prompt);
-  add_integer(*app, "-n,--max-tokens", -1, int64_t{1} << 40,
-              fmt::format("How many tokens to write at most; -1 until the end-of-text token "
-                          "(default {})",
-                          flags->max_tokens),
-              [=](int64_t n) { flags->max_tokens = n; })
-      ->group("Prompt");
+  add_max_tokens_flag(*app, flags->max_tokens);
   app->add_flag("--echo", flags->echo, "Put the prompt before the text")->group("Prompt");
   add_sampling_flags(*app, flags->sampling);
   add_completion_flags(*app, flags);

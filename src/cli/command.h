@@ -16,6 +16,7 @@ namespace krait::cli {
 constexpr int kExitSuccess = 0;
 constexpr int kExitFailure = 1;
 constexpr int kExitBadInput = 2;
+constexpr int kExitSomeFailed = 3;  // of a batch's lines
 constexpr int kExitInterrupted = 130;
 
 struct Command {
@@ -24,6 +25,7 @@ struct Command {
 };
 
 Command add_generate(CLI::App& program);
+Command add_batch(CLI::App& program);
 Command add_score(CLI::App& program);
 Command add_bench(CLI::App& program);
 Command add_info(CLI::App& program);

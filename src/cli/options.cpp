@@ -229,6 +229,15 @@ void add_prompt_flags(CLI::App& app, PromptFlags& flags) {
       ->group(kPrompt);
 }
 
+void add_max_tokens_flag(CLI::App& app, int64_t& max_tokens) {
+  add_integer(app, "-n,--max-tokens", -1, int64_t{1} << 40,
+              fmt::format("How many tokens to write at most; -1 until the end-of-text token "
+                          "(default {})",
+                          max_tokens),
+              [&](int64_t n) { max_tokens = n; })
+      ->group(kPrompt);
+}
+
 void add_ids_flag(CLI::App& app, PromptFlags& flags) {
   add_text(app, "--ids", "1,2,3", "Token ids instead of text", [&](const std::string& text) {
     flags.ids = parse_ids("--ids", text);

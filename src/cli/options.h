@@ -42,6 +42,7 @@ void add_machine_flags(CLI::App& app, OpenOptions& open);  // device, threads, d
 void add_threads_flag(CLI::App& app, OpenOptions& open);
 void add_chunk_flag(CLI::App& app, OpenOptions& open);
 void add_prompt_flags(CLI::App& app, PromptFlags& flags);
+void add_max_tokens_flag(CLI::App& app, int64_t& max_tokens);
 void add_ids_flag(CLI::App& app, PromptFlags& flags);
 void add_sampling_flags(CLI::App& app, SamplingFlags& flags);
 

@@ -55,6 +55,9 @@ Completions complete(Engine& engine, Session& session, std::span<const int32_t> 
   Completions out;
   std::vector<GenerateResult>& choices = out.choices;
 
+  // Refuses what it cannot use, before a long prompt is read.
+  (void)Sampler(options.sampling, engine.sampled_vocab(), options.seed);
+
   const Stopwatch prefill;
   session.feed(prompt, {}, options.interrupt);
   out.timings.prefill_ms = prefill.ms();

@@ -1,15 +1,8 @@
 #include "src/engine/gguf_vocabulary.h"
 
-#include <filesystem>
-
-#include "krait/error.h"
-#include "src/base/file.h"
-#include "src/base/json.h"
-
 namespace krait {
 namespace {
 
-namespace fs = std::filesystem;
 using nlohmann::json;
 using nlohmann::ordered_json;
 
@@ -19,7 +12,6 @@ constexpr const char* kTypes = "tokenizer.ggml.token_type";
 constexpr const char* kScores = "tokenizer.ggml.scores";
 constexpr const char* kNone = "none";      // of kModel: llama.cpp's word for no tokenizer
 constexpr float kPaddingScore = -1000.0f;  // the converters' choice
-constexpr size_t kMaxTemplateBytes = size_t{1} << 20;
 
 std::string padding_token(size_t id) { return "[PAD" + std::to_string(id) + "]"; }
 
@@ -28,22 +20,6 @@ void add_ids(const SpecialIds& special, ordered_json& keys) {
   if (special.bos >= 0) keys["tokenizer.ggml.bos_token_id"] = static_cast<uint32_t>(special.bos);
   if (!special.eos.empty())
     keys["tokenizer.ggml.eos_token_id"] = static_cast<uint32_t>(special.eos.front());
-}
-
-// The string, or among several templates the one named "default"; nothing where it is not said.
-std::optional<std::string> template_in(const json& config, const std::string& file) {
-  const auto found = config.is_object() ? config.find("chat_template") : config.end();
-  if (!config.is_object()) throw InputError(file + ": expected a JSON object");
-  if (found == config.end() || found->is_null()) return std::nullopt;
-  if (found->is_string()) return found->get<std::string>();
-  if (!found->is_array())
-    throw InputError(file + ": chat_template is " + found->type_name() +
-                     "; expected a string, or a list of named templates");
-  for (const json& each : *found)
-    if (each.is_object() && each.value("name", json()) == "default" &&
-        each.value("template", json()).is_string())
-      return each["template"].get<std::string>();
-  return std::nullopt;
 }
 
 }  // namespace
@@ -87,14 +63,6 @@ void pad_gguf_vocabulary(ordered_json& keys, int64_t rows) {
     if (has_types) keys[kTypes][id] = static_cast<int32_t>(GgufTokenType::unused);
     if (has_scores) keys[kScores][id] = kPaddingScore;
   }
-}
-
-std::optional<std::string> find_chat_template(const std::string& folder) {
-  const fs::path own = fs::path(folder) / "chat_template.jinja";
-  if (fs::exists(own)) return read_text_file(own.string(), kMaxTemplateBytes);
-  const fs::path config = fs::path(folder) / "tokenizer_config.json";
-  if (!fs::exists(config)) return std::nullopt;
-  return template_in(read_json_file(config.string()), config.string());
 }
 
 }  // namespace krait

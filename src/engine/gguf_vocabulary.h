@@ -1,9 +1,6 @@
 // The keys tokenizer.* of a GGUF file.
 #pragma once
 
-#include <optional>
-#include <string>
-
 #include <nlohmann/json.hpp>
 
 #include "krait/engine.h"
@@ -23,9 +20,5 @@ nlohmann::ordered_json gguf_without_vocabulary(const SpecialIds& special);
 // Fills the lists up to `rows` tokens: the others read "[PAD" and their own index "]", by which
 // krait and converters know rows of the embedding that stand for nothing.
 void pad_gguf_vocabulary(nlohmann::ordered_json& keys, int64_t rows);
-
-// The chat template beside the model: chat_template.jinja, or what tokenizer_config.json says.
-// Throws InputError for one that is no text.
-std::optional<std::string> find_chat_template(const std::string& folder);
 
 }  // namespace krait

@@ -49,10 +49,6 @@ uint32_t file_type(DType type) {
                    names);
 }
 
-std::string folder_of(const std::string& path) {
-  return fs::is_directory(path) ? path : fs::path(path).parent_path().string();
-}
-
 // "tales" for "models/bundled/tales/" and for "tales.gguf".
 std::string plain_name(const std::string& model) {
   fs::path path = model;
@@ -149,8 +145,7 @@ ordered_json Quantizer::vocabulary() const {
     keys = gguf_vocabulary(files_.checkpoint->config());
   } else {
     if (files_.tokenizer) keys = gguf_vocabulary(files_.tokenizer->tables(), files_.special);
-    const auto text = find_chat_template(folder_of(files_.path));
-    if (text) keys["tokenizer.chat_template"] = *text;
+    if (const auto text = chat_template(files_)) keys["tokenizer.chat_template"] = *text;
   }
   if (!keys.contains("tokenizer.ggml.tokens"))
     open_.warn(files_.path +

@@ -20,12 +20,8 @@ using WeightMap = std::map<std::string, std::string>;  // tensor -> file name
 
 class FileCheckpoint final : public Checkpoint {
  public:
-  FileCheckpoint(std::string source, json config, std::vector<WeightsFile> files,
-                 std::string_view container)
-      : source_(std::move(source)),
-        container_(container),
-        config_(std::move(config)),
-        files_(std::move(files)) {
+  FileCheckpoint(std::string source, ConfigFile config, std::vector<WeightsFile> files)
+      : source_(std::move(source)), config_(std::move(config)), files_(std::move(files)) {
     for (const WeightsFile& file : files_)
       for (const WeightsEntry& entry : file.entries) tensors_.push_back({&entry, &file.file});
     std::sort(tensors_.begin(), tensors_.end(),
@@ -34,8 +30,9 @@ class FileCheckpoint final : public Checkpoint {
   }
 
   const std::string& source() const noexcept override { return source_; }
-  std::string_view container() const noexcept override { return container_; }
-  const json& config() const noexcept override { return config_; }
+  std::string_view container() const noexcept override { return files_.front().container; }
+  const json& config() const noexcept override { return config_.document; }
+  std::string_view config_name() const noexcept override { return config_.name; }
   const std::vector<std::string>& names() const noexcept override { return names_; }
 
   const Tensor* find(std::string_view name) const override {
@@ -72,10 +69,9 @@ class FileCheckpoint final : public Checkpoint {
   }
 
   std::string source_;
-  std::string_view container_;  // of a WeightsFormat: lives for ever
-  json config_;
-  std::vector<WeightsFile> files_;
-  std::vector<Located> tensors_;  // by name, into files_
+  ConfigFile config_;
+  std::vector<WeightsFile> files_;  // one at least
+  std::vector<Located> tensors_;    // by name, into files_
   std::vector<std::string> names_;
 };
 
@@ -135,14 +131,14 @@ void check_complete(const std::vector<WeightsFile>& shards, const WeightMap& wei
 }  // namespace
 
 std::unique_ptr<Checkpoint> open_single_file(const std::string& source, const std::string& file,
-                                             json config, const WeightsFormat& format) {
+                                             ConfigFile config, const WeightsReader& read) {
   std::vector<WeightsFile> files;
-  files.push_back(format.read(file));
-  return std::make_unique<FileCheckpoint>(source, std::move(config), std::move(files), format.name);
+  files.push_back(read(file));
+  return std::make_unique<FileCheckpoint>(source, std::move(config), std::move(files));
 }
 
 std::unique_ptr<Checkpoint> open_shards(const std::string& source, const std::string& index,
-                                        json config, const WeightsFormat& format) {
+                                        ConfigFile config, const WeightsReader& read) {
   const WeightMap weights = read_index(index);
   std::map<std::string, std::string> shards;  // file name -> a tensor in it
   for (const auto& [tensor, file] : weights) shards.emplace(file, tensor);
@@ -153,11 +149,11 @@ std::unique_ptr<Checkpoint> open_shards(const std::string& source, const std::st
     if (fs::status(path, ignored).type() == fs::file_type::not_found)
       throw InputError("there is no " + path.string() + ", the shard to which " + index +
                        " sends tensor " + quote(tensor));
-    files.push_back(format.read(path.string()));
+    files.push_back(read(path.string()));
     keep_mapped(files.back().entries, weights, name, index);
   }
   check_complete(files, weights, index);
-  return std::make_unique<FileCheckpoint>(source, std::move(config), std::move(files), format.name);
+  return std::make_unique<FileCheckpoint>(source, std::move(config), std::move(files));
 }
 
 }  // namespace krait

@@ -1,9 +1,9 @@
 // Files of weights, one or several shards of any one container, as a Checkpoint.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include <nlohmann/json.hpp>
 
@@ -12,21 +12,22 @@
 
 namespace krait {
 
-// A container: its name as Checkpoint::container() answers it, and how a file of it is read (throws
-// InputError).
-struct WeightsFormat {
-  std::string_view name;
-  WeightsFile (*read)(const std::string& path);
+// Reads one file of weights, whatever its container. Throws InputError.
+using WeightsReader = std::function<WeightsFile(const std::string& path)>;
+
+// The object that describes the model, and what the file it came from is called.
+struct ConfigFile {
+  std::string name;  // "config.json"
+  nlohmann::json document;
 };
 
 // `source` is what Checkpoint::source() answers. Throw InputError.
 std::unique_ptr<Checkpoint> open_single_file(const std::string& source, const std::string& file,
-                                             nlohmann::json config, const WeightsFormat& format);
+                                             ConfigFile config, const WeightsReader& read);
 
-// `index` is a model.safetensors.index.json or pytorch_model.bin.index.json:
-// {"weight_map": {tensor: file beside the index}}. Tensors of the shards that it does not map are
-// left out.
+// `index` is a model.safetensors.index.json or the like: {"weight_map": {tensor: file beside the
+// index}}. Tensors of the shards that it does not map are left out.
 std::unique_ptr<Checkpoint> open_shards(const std::string& source, const std::string& index,
-                                        nlohmann::json config, const WeightsFormat& format);
+                                        ConfigFile config, const WeightsReader& read);
 
 }  // namespace krait

@@ -8,11 +8,12 @@
 
 namespace krait {
 
-// `path` is a folder in the Hugging Face layout: config.json beside, in the order of preference,
-// model.safetensors, model.safetensors.index.json and its shards, pytorch_model.bin,
-// pytorch_model.bin.index.json and its shards. Or it is a .safetensors, .bin, .pt or .pth file with
-// config.json beside it, or a .gguf file, whose metadata are the config. The weights are mapped,
-// not read. Throws InputError naming the file and what is wrong with it.
+// `path` is a file of weights, told by its content and not by its name: safetensors or PyTorch,
+// with config.json beside it, or GGUF, whose metadata are the config. Or it is a folder with the
+// first of: model.safetensors, model.safetensors.index.json and its shards, pytorch_model.bin,
+// pytorch_model.bin.index.json and its shards, Mistral's consolidated.safetensors and its index, a
+// single .gguf file. Where there is no config.json, Mistral's params.json takes its place. The
+// weights are mapped, not read. Throws InputError naming the file and what is wrong with it.
 std::unique_ptr<Checkpoint> open_checkpoint(const std::string& path);
 
 }  // namespace krait

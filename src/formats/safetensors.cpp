@@ -338,7 +338,7 @@ std::vector<WeightsEntry> parse_safetensors(std::span<const std::byte> file,
 }
 
 WeightsFile read_safetensors(const std::string& path) {
-  WeightsFile weights(path);
+  WeightsFile weights(path, "safetensors");
   weights.entries = parse_safetensors(weights.file.bytes(), path);
   return weights;
 }

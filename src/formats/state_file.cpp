@@ -6,7 +6,6 @@
 #include <span>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include <zstd.h>
 
@@ -47,6 +46,16 @@ size_t body_bytes(const StateLayout& layout, DType planes, uint64_t logits) {
          logits * sizeof(float);
 }
 
+// A matrix of bytes [rows, cols], transposed. A number's first bytes next to one another, then its
+// second ones, …, compress where sign and exponent are; mantissas, which do not, stay out of the
+// way.
+std::string transposed(std::string_view bytes, size_t rows, size_t cols) {
+  std::string out(rows * cols, '\0');
+  for (size_t c = 0; c < cols; ++c)
+    for (size_t r = 0; r < rows; ++r) out[c * rows + r] = bytes[r * cols + c];
+  return out;
+}
+
 // ---- writing --------------------------------------------------------------------------------
 
 template <class T>
@@ -64,20 +73,22 @@ void put_all(std::string& out, std::span<const T> values) {
   out.append(reinterpret_cast<const char*>(values.data()), values.size_bytes());
 }
 
-// The planes without the gaps between them, and the logits.
+// The planes without the gaps between them, and the logits, by places of bytes.
 std::string body_of(const SequenceState& state, const StateLayout& layout, DType planes) {
-  std::string body;
-  body.reserve(body_bytes(layout, planes, state.logits.size()));
+  std::string numbers;
+  numbers.reserve(body_bytes(layout, planes, 0));
   for (const StatePlane& plane : layout.planes()) {
     const auto values = std::span(state.planes).subspan(plane.offset, plane.elements());
     if (planes == DType::f32) {
-      put_all(body, values);
+      put_all(numbers, values);
     } else {
-      for (const float value : values) put(body, bf16_from_f32(value));
+      for (const float value : values) put(numbers, bf16_from_f32(value));
     }
   }
-  put_all(body, std::span(state.logits));
-  return body;
+  std::string logits;
+  put_all(logits, std::span(state.logits));
+  return transposed(numbers, plane_elements(layout), dtype_info(planes).block_bytes) +
+         transposed(logits, state.logits.size(), sizeof(float));
 }
 
 std::string compressed(const std::string& body) {
@@ -251,23 +262,27 @@ class Reader {
              std::to_string(wanted));
     if (ZSTD_findFrameCompressedSize(frame.data(), frame.size()) != frame.size())
       refuse("the payload", std::to_string(frame.size()) + " bytes", "exactly one zstd frame");
-    std::vector<std::byte> body(wanted);
+    std::string body(wanted, '\0');
     const size_t got = ZSTD_decompress(body.data(), body.size(), frame.data(), frame.size());
     if (ZSTD_isError(got)) refuse("the payload", ZSTD_getErrorName(got), "a sound zstd frame");
     require("the payload", got, wanted);
-    unpack(body, planes, state);
+    const size_t split = wanted - logits * sizeof(float);
+    unpack(std::string_view(body).substr(0, split), planes, state);
+    const std::string values =
+        transposed(std::string_view(body).substr(split), sizeof(float), logits);
     state.logits.resize(logits);
-    const size_t bytes = logits * sizeof(float);
-    if (bytes > 0) std::memcpy(state.logits.data(), body.data() + wanted - bytes, bytes);
+    if (logits > 0) std::memcpy(state.logits.data(), values.data(), values.size());
   }
 
-  void unpack(std::span<const std::byte> body, DType planes, SequenceState& state) const {
-    state.planes.resize(model_.layout.floats_per_slot());
+  void unpack(std::string_view body, DType planes, SequenceState& state) const {
     const size_t element = static_cast<size_t>(dtype_info(planes).block_bytes);
+    const std::string numbers = transposed(body, element, plane_elements(model_.layout));
+    auto rest = std::as_bytes(std::span(numbers));
+    state.planes.resize(model_.layout.floats_per_slot());
     for (const StatePlane& plane : model_.layout.planes()) {
-      const Tensor values{planes, {plane.elements()}, body.first(plane.elements() * element)};
+      const Tensor values{planes, {plane.elements()}, rest.first(plane.elements() * element)};
       copy_to_f32(values, 0, plane.elements(), state.planes.data() + plane.offset, path_);
-      body = body.subspan(plane.elements() * element);
+      rest = rest.subspan(plane.elements() * element);
     }
   }
 
@@ -305,7 +320,11 @@ void write_state_file(const std::string& path, const StateModel& model, const Sa
 }
 
 SavedState read_state_file(const std::string& path, const StateModel& model) {
-  const std::string file = read_text_file(path, largest_file(model));
+  return parse_state_file(read_text_file(path, largest_file(model)), path, model);
+}
+
+SavedState parse_state_file(std::string_view file, const std::string& path,
+                            const StateModel& model) {
   return Reader(file, path, model).read();
 }
 

@@ -11,12 +11,14 @@
 //   layout           u32 count of planes; for each u32 layer, text name, u64 rows, u64 cols
 //   ids              u64 count (the position, or 0 where none were kept), i32 each
 //   logits           u32 count (the rows of the embedding, or 0 where there are none)
-//   payload          u64 length of one zstd frame: the planes in order, then the logits as f32
+//   payload          u64 length of one zstd frame: the planes in order, then the logits as f32; of
+//                    each of these two first all lowest bytes of the numbers, …, last all highest
 //   checksum         u64, XXH3-64 of everything before it
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "krait/state.h"
 
@@ -39,5 +41,9 @@ void write_state_file(const std::string& path, const StateModel& model, const Sa
 // whole state of `model`. The checksum is verified before anything but magic and version is
 // believed; memory is bounded by the size of the file and of the model's state.
 SavedState read_state_file(const std::string& path, const StateModel& model);
+
+// The same of the bytes of a file; `path` is for messages.
+SavedState parse_state_file(std::string_view file, const std::string& path,
+                            const StateModel& model);
 
 }  // namespace krait

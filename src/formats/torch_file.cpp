@@ -142,7 +142,7 @@ class Placer {
 }  // namespace
 
 WeightsFile read_torch_file(const std::string& path) {
-  WeightsFile weights(path);
+  WeightsFile weights(path, "PyTorch");
   const TorchContent content = read_torch_container(weights.file.bytes(), path);
   Placer placer(content, weights);
   for (const NamedTensor& tensor : list_tensors(content.pickle, path))

@@ -21,9 +21,11 @@ struct WeightsEntry {
 };
 
 struct WeightsFile {
-  explicit WeightsFile(const std::string& path) : file(path) {}
+  WeightsFile(const std::string& path, std::string_view container_name)
+      : file(path), container(container_name) {}
 
   MappedFile file;
+  std::string_view container;  // as Checkpoint::container() answers it; lives for ever
   // By name; their data are views into `file` or, where the file does not hold them dense,
   // `copies`.
   std::vector<WeightsEntry> entries;

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "src/tokenizer/character_tables.h"
-#include "src/tokenizer/utf8.h"
+#include "src/base/utf8.h"
 
 namespace krait {
 namespace {

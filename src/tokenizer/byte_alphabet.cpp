@@ -3,7 +3,7 @@
 #include <array>
 #include <cstdint>
 
-#include "src/tokenizer/utf8.h"
+#include "src/base/utf8.h"
 
 namespace krait {
 namespace {

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "krait/error.h"
-#include "src/tokenizer/utf8.h"
+#include "src/base/utf8.h"
 
 namespace krait {
 namespace {

@@ -63,12 +63,11 @@ bool JsonField::boolean() const {
 }
 
 int32_t JsonField::integer(int32_t least, int32_t most) const {
-  // Negative numbers are integers that are not unsigned; none is allowed where this is used.
-  const bool fits = value_->is_number_unsigned() && value_->get<uint64_t>() <= INT32_MAX;
-  const int32_t number = fits ? value_->get<int32_t>() : -1;
-  if (!fits || number < least || number > most)
+  // Numbers beyond int64_t wrap to negative ones, which no caller allows.
+  const int64_t number = value_->is_number_integer() ? value_->get<int64_t>() : -1;
+  if (number < least || number > most)
     fail("a whole number from " + std::to_string(least) + " to " + std::to_string(most));
-  return number;
+  return static_cast<int32_t>(number);
 }
 
 void JsonField::expect_members(std::initializer_list<std::string_view> names) const {

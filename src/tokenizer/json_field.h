@@ -30,7 +30,7 @@ class JsonField {
   const std::string& string() const;
   bool boolean() const;
   bool boolean_or(bool fallback) const { return is_null() ? fallback : boolean(); }
-  int32_t integer(int32_t least, int32_t most) const;
+  int32_t integer(int32_t least, int32_t most) const;  // 0 <= least
 
   // Throws InputError unless this is an object with no other members than these.
   void expect_members(std::initializer_list<std::string_view> names) const;

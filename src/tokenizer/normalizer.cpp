@@ -8,7 +8,7 @@
 
 #include "krait/error.h"
 #include "src/tokenizer/character_tables.h"
-#include "src/tokenizer/utf8.h"
+#include "src/base/utf8.h"
 
 namespace krait {
 namespace {

@@ -17,28 +17,43 @@ struct Size {
   int64_t rows, cols, tokens;
 };
 
-// The weights that a matrix of that type stands for, in double precision.
-std::vector<double> stored_values(const std::vector<float>& w, int64_t cols, DType type) {
-  std::vector<double> out;
-  const int64_t rows = static_cast<int64_t>(w.size()) / cols;
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t k = 0; k < cols; ++k) {
-      const float value = w[r * cols + k];
-      if (type == DType::q8_0) {
-        const int64_t first = k / 32 * 32, last = std::min(first + 32, cols);
-        float largest = 0;
-        for (int64_t i = first; i < last; ++i)
-          largest = std::max(largest, std::fabs(w[r * cols + i]));
-        const float d = largest / 127.0f;
-        out.push_back(static_cast<double>(f32_from_f16(f16_from_f32(d))) *
-                      std::round(value * (d != 0 ? 1.0f / d : 0.0f)));
-      } else if (type == DType::f16) {
-        out.push_back(f32_from_f16(f16_from_f32(value)));
-      } else if (type == DType::bf16) {
-        out.push_back(f32_from_bf16(bf16_from_f32(value)));
-      } else {
-        out.push_back(value);
-      }
+const std::vector<DType> kTypes = {DType::f32,  DType::f16,  DType::bf16, DType::q8_0,
+                                   DType::q4_0, DType::q4_k, DType::q6_k};
+
+// The weights that a matrix of that type stands for. Rows may end inside a block, as if zeros
+// followed.
+std::vector<float> stored_values(const std::vector<float>& w, int64_t cols, DType type) {
+  std::vector<float> out = w;
+  if (type == DType::f16)
+    for (float& v : out) v = f32_from_f16(f16_from_f32(v));
+  if (type == DType::bf16)
+    for (float& v : out) v = f32_from_bf16(bf16_from_f32(v));
+  if (!is_block_type(type)) return out;
+  const int64_t size = dtype_info(type).block_elements;
+  for (int64_t begin = 0; begin < std::ssize(w); begin += cols)
+    for (int64_t k = 0; k < cols; k += size) {
+      float block[kMaxBlockElements] = {}, values[kMaxBlockElements];
+      std::byte bytes[kMaxBlockElements * 2];
+      const int64_t count = std::min(size, cols - k);
+      std::copy_n(w.data() + begin + k, count, block);
+      quantize_block(type, block, bytes);
+      dequantize_block(type, bytes, values);
+      std::copy_n(values, count, out.data() + begin + k);
+    }
+  return out;
+}
+
+// The activations that a product with such weights sees: 8 bits in blocks of 32 for block types.
+std::vector<double> seen_values(const std::vector<float>& x, int64_t cols, DType type) {
+  std::vector<double> out = doubles(x);
+  if (!is_block_type(type)) return out;
+  for (int64_t begin = 0; begin < std::ssize(x); begin += cols)
+    for (int64_t k = 0; k < cols; k += 32) {
+      const int64_t first = begin + k, last = begin + std::min(k + 32, cols);
+      float largest = 0;
+      for (int64_t i = first; i < last; ++i) largest = std::max(largest, std::fabs(x[i]));
+      for (int64_t i = first; i < last; ++i)
+        out[i] = std::nearbyint(x[i] * (127.0f / largest)) * static_cast<double>(largest / 127.0f);
     }
   return out;
 }
@@ -50,11 +65,11 @@ class LinearTest : public testing::TestWithParam<std::tuple<std::string, DType>>
 };
 
 TEST_P(LinearTest, MatchesTheReferenceForOddSizesTailsAndMisalignments) {
-  // q8_0 rounds activations to 8 bits in blocks; the others only sum in float32.
-  const double tolerance = type() == DType::q8_0 ? 1.2e-2 : 3e-6;
-  const Size sizes[] = {{1, 1, 1},    {5, 3, 2},      {31, 33, 3},  {32, 32, 1},
-                        {33, 31, 5},  {64, 48, 4},    {80, 100, 7}, {96, 17, 13},
-                        {130, 65, 1}, {257, 129, 16}, {200, 77, 29}};
+  const double tolerance = 3e-6;  // of sums in float32: all rounding of inputs is modelled
+  const Size sizes[] = {{1, 1, 1},      {5, 3, 2},      {31, 33, 3},  {32, 32, 1},  {33, 31, 5},
+                        {64, 48, 4},    {80, 100, 7},   {96, 17, 13}, {130, 65, 1}, {257, 129, 16},
+                        {200, 77, 29},  {70, 256, 1},   {40, 255, 2}, {45, 257, 3}, {150, 300, 1},
+                        {33, 1000, 14}, {128, 1024, 1}, {34, 289, 5}};
   uint64_t seed = 1;
   for (const Size& s : sizes) {
     SCOPED_TRACE(testing::Message() << s.rows << "x" << s.cols << " tokens " << s.tokens);
@@ -66,25 +81,25 @@ TEST_P(LinearTest, MatchesTheReferenceForOddSizesTailsAndMisalignments) {
     const StoredTensor stored(w, {s.rows, s.cols}, DType::f32, seed % 4);
     const auto matrix = backend->matrix(stored.tensor(), type(), "w");
     const auto bias_vector = backend->vector(bias);
-    const std::vector<double> exact_w = stored_values(w, s.cols, type());
+    const std::vector<double> exact_w = doubles(stored_values(w, s.cols, type()));
+    const std::vector<double> exact_x = seen_values(x, s.cols, type());
 
     TestRows in(x, s.tokens, s.cols, seed % 5, seed % 3), out(old, s.tokens, s.rows, 3, 1);
     backend->linear(*matrix, nullptr, in.view, out.view, false);
-    const auto exact = reference::linear(exact_w, {}, doubles(x), s.rows, s.cols, s.tokens);
+    const auto exact = reference::linear(exact_w, {}, exact_x, s.rows, s.cols, s.tokens);
     EXPECT_LE(test::relative_error(out.values(), exact), tolerance);
     EXPECT_TRUE(out.gaps_untouched());
 
     TestRows sum(old, s.tokens, s.rows);
     backend->linear(*matrix, bias_vector.get(), in.view, sum.view, true);
-    auto exact_sum =
-        reference::linear(exact_w, doubles(bias), doubles(x), s.rows, s.cols, s.tokens);
+    auto exact_sum = reference::linear(exact_w, doubles(bias), exact_x, s.rows, s.cols, s.tokens);
     for (size_t i = 0; i < exact_sum.size(); ++i) exact_sum[i] += old[i];
     EXPECT_LE(test::relative_error(sum.values(), exact_sum), tolerance);
   }
 }
 
 TEST_P(LinearTest, BitsDoNotDependOnGroupingOrThreads) {
-  constexpr int64_t kRows = 150, kCols = 70, kTokens = 41;
+  constexpr int64_t kRows = 150, kCols = 300, kTokens = 41;
   Random random(9);
   const std::vector<float> w = random.values(kRows * kCols), x = random.values(kTokens * kCols);
   const StoredTensor stored(w, {kRows, kCols}, DType::f32);
@@ -105,19 +120,19 @@ TEST_P(LinearTest, BitsDoNotDependOnGroupingOrThreads) {
 }
 
 TEST_P(LinearTest, EmbedGivesTheStoredRow) {
-  constexpr int64_t kRows = 70, kCols = 45;
+  constexpr int64_t kRows = 70, kCols = 365;
   Random random(3);
   const std::vector<float> w = random.values(kRows * kCols);
   const auto backend = test::cpu_backend(isa(), 1);
   const StoredTensor stored(w, {kRows, kCols}, DType::f32);
   const auto matrix = backend->matrix(stored.tensor(), type(), "w");
-  const std::vector<double> exact = stored_values(w, kCols, type());
+  const std::vector<float> exact = stored_values(w, kCols, type());
   const std::vector<int32_t> ids = {0, 31, 32, 15, 16, 69, 47};
   TestRows out({}, static_cast<int64_t>(ids.size()), kCols);
   backend->embed(*matrix, ids, out.view);
   for (size_t t = 0; t < ids.size(); ++t)
     for (int64_t k = 0; k < kCols; ++k)
-      EXPECT_FLOAT_EQ(out.values()[t * kCols + k], static_cast<float>(exact[ids[t] * kCols + k]));
+      EXPECT_EQ(out.values()[t * kCols + k], exact[ids[t] * kCols + k]);
 }
 
 TEST_P(LinearTest, NonFiniteActivationsShowInTheResult) {
@@ -136,8 +151,7 @@ TEST_P(LinearTest, NonFiniteActivationsShowInTheResult) {
 
 INSTANTIATE_TEST_SUITE_P(IsaAndType, LinearTest,
                          testing::Combine(testing::ValuesIn(available_isas()),
-                                          testing::Values(DType::f32, DType::f16, DType::bf16,
-                                                          DType::q8_0)),
+                                          testing::ValuesIn(kTypes)),
                          [](const auto& suite) {
                            return std::get<0>(suite.param) + "_" +
                                   std::string(dtype_name(std::get<1>(suite.param)));
@@ -146,14 +160,15 @@ INSTANTIATE_TEST_SUITE_P(IsaAndType, LinearTest,
 TEST(LinearIsaTest, FusedInstructionSetsAgreeToTheBit) {
   if (available_isas().size() < 3) GTEST_SKIP() << "needs AVX-512 and AVX2";
   Random random(12);
-  const std::vector<float> w = random.values(100 * 90), x = random.values(17 * 90);
-  const StoredTensor stored(w, {100, 90}, DType::f32);
-  for (const DType type : {DType::f32, DType::f16, DType::bf16, DType::q8_0}) {
+  constexpr int64_t kCols = 390;
+  const std::vector<float> w = random.values(100 * kCols), x = random.values(17 * kCols);
+  const StoredTensor stored(w, {100, kCols}, DType::f32);
+  for (const DType type : kTypes) {
     std::vector<float> results[2];
     for (int i = 0; i < 2; ++i) {
       const auto backend = test::cpu_backend(i ? "avx512" : "avx2", 1);
       const auto matrix = backend->matrix(stored.tensor(), type, "w");
-      TestRows in(x, 17, 90), out({}, 17, 100);
+      TestRows in(x, 17, kCols), out({}, 17, 100);
       backend->linear(*matrix, nullptr, in.view, out.view, false);
       results[i] = out.values();
     }

@@ -8,23 +8,29 @@
 
 #include "krait/backend.h"
 #include "src/backend/cpu/isa.h"
+#include "src/base/quantize_blocks.h"
 
 namespace krait::test {
 
-// Bytes of values in a storage type, at any misalignment, with the tensor that views them.
+// Bytes of values in a storage type, at any misalignment, with the tensor that views them. Of block
+// types those that are weight types, in rows of whole blocks.
 class StoredTensor {
  public:
-  StoredTensor(const std::vector<float>& values, Shape shape, DType type, size_t misalignment = 0)
-      : bytes_(values.size() * static_cast<size_t>(dtype_info(type).block_bytes) + misalignment) {
+  StoredTensor(const std::vector<float>& values, Shape shape, DType type, size_t misalignment = 0) {
+    const auto size = static_cast<size_t>(dtype_info(type).block_bytes);
+    const auto elements = static_cast<size_t>(dtype_info(type).block_elements);
+    bytes_.resize(values.size() / elements * size + misalignment);
     std::byte* out = bytes_.data() + misalignment;
-    for (const float value : values) {
-      if (type == DType::f32) {
-        std::memcpy(out, &value, 4);
+    for (size_t i = 0; i < values.size(); i += elements, out += size) {
+      if (is_block_type(type)) {
+        quantize_block(type, values.data() + i, out);
+      } else if (type == DType::f32) {
+        std::memcpy(out, &values[i], 4);
       } else {
-        const uint16_t half = type == DType::f16 ? f16_from_f32(value) : bf16_from_f32(value);
+        const uint16_t half =
+            type == DType::f16 ? f16_from_f32(values[i]) : bf16_from_f32(values[i]);
         std::memcpy(out, &half, 2);
       }
-      out += dtype_info(type).block_bytes;
     }
     tensor_ = {type, std::move(shape), std::span(bytes_).subspan(misalignment)};
   }

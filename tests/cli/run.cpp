@@ -99,19 +99,23 @@ bool Process::wait_for_output(size_t bytes) {
   return result_.out.size() >= bytes;
 }
 
+std::string Process::status_of(const std::string& key) const {
+  std::ifstream file("/proc/" + std::to_string(pid_) + "/status");
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with(key)) return line.substr(key.size());
+  return "";
+}
+
 void Process::wait_for_handler() {
-  const std::string status = "/proc/" + std::to_string(pid_) + "/status";
-  const std::string key = "SigCgt:";  // the mask of caught signals, hexadecimal
   for (int tries = 0; tries < kTimeoutMs / 10; ++tries) {
-    std::ifstream file(status);
-    for (std::string line; std::getline(file, line);)
-      if (line.starts_with(key) &&
-          (std::stoull(line.substr(key.size()), nullptr, 16) >> (SIGINT - 1) & 1))
-        return;
+    const std::string caught = status_of("SigCgt:");  // a mask, hexadecimal
+    if (!caught.empty() && (std::stoull(caught, nullptr, 16) >> (SIGINT - 1) & 1)) return;
     ::usleep(10'000);
   }
   ADD_FAILURE() << "no handler of SIGINT";
 }
+
+int64_t Process::peak_memory() const { return std::stoll(status_of("VmHWM:")) * 1024; }
 
 void Process::send(int signal) { ::kill(pid_, signal); }
 

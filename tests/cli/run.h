@@ -1,6 +1,7 @@
 // Runs the program `krait` as a user would, and looks at what comes out.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -30,12 +31,15 @@ class Process {
   void wait_for_handler();
   void send(int signal);
   void close_output();
+  // Most memory it had resident so far, in bytes.
+  int64_t peak_memory() const;
 
   // Reads the rest and waits for the end. A process that hangs is killed after two minutes.
   Result finish();
 
  private:
   bool read_some(int timeout_ms);
+  std::string status_of(const std::string& key) const;  // a line of /proc/PID/status
 
   pid_t pid_ = -1;
   int out_ = -1;

@@ -82,7 +82,7 @@ TEST(Score, OneTokenHasNothingToScore) {
 
 TEST(Score, EveryDtypeScores) {
   const double f32 = run_json({"score", "-m", test_model(), "-p", "The old king"})["nll"];
-  for (const char* dtype : {"f32", "bf16", "f16", "q8_0"}) {
+  for (const char* dtype : {"f32", "bf16", "f16", "q8_0", "q6_k", "q4_k", "q4_0"}) {
     const double nll =
         run_json({"score", "-m", test_model(), "-p", "The old king", "--dtype", dtype})["nll"];
     EXPECT_NEAR(nll, f32, 0.05 * std::abs(f32)) << dtype;

@@ -56,7 +56,8 @@ class EngineTest : public testing::Test {
 };
 
 TEST_F(EngineTest, ThreeHundredTokensGiveTheSameBytesInAnyChunksAndThreads) {
-  for (const DType dtype : {DType::f32, DType::bf16, DType::f16, DType::q8_0}) {
+  for (const DType dtype :
+       {DType::f32, DType::bf16, DType::f16, DType::q8_0, DType::q6_k, DType::q4_k, DType::q4_0}) {
     std::vector<float> first;
     for (const int chunk : {1, 7, 64, 300})
       for (const int threads : {1, 2}) {

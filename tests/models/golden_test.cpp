@@ -108,11 +108,14 @@ double relative_error(const std::vector<float>& found, const std::vector<float>&
 class GoldenTest : public testing::TestWithParam<std::string> {
  protected:
   // Types that the model's weights can be converted to: the float32 cases have one channel whose
-  // out_proj weights are beyond the range of f16 (and are refused there).
+  // out_proj weights are beyond the range of f16 and q4_0 (and are refused there).
   std::vector<DType> weight_types() const {
-    if (GetParam() == "f16" || GetParam() == "bf16")
-      return {DType::f32, DType::f16, DType::bf16, DType::q8_0};
-    return {DType::f32, DType::bf16, DType::q8_0};
+    std::vector<DType> types = {DType::f32, DType::bf16, DType::q8_0, DType::q6_k, DType::q4_k};
+    if (GetParam() == "f16" || GetParam() == "bf16") {
+      types.push_back(DType::f16);
+      types.push_back(DType::q4_0);
+    }
+    return types;
   }
 };
 

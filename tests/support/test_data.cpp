@@ -13,4 +13,11 @@ std::optional<std::filesystem::path> test_data_folder(const std::filesystem::pat
   return folder;
 }
 
+std::optional<std::string> test_data_file(const std::filesystem::path& source_root,
+                                          const std::string& below) {
+  const auto data = test_data_folder(source_root);
+  if (!data || !std::filesystem::exists(*data / below)) return std::nullopt;
+  return (*data / below).string();
+}
+
 }  // namespace krait::test

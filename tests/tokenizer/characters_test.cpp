@@ -5,7 +5,7 @@
 #include "src/tokenizer/character_tables.h"
 #include "src/tokenizer/normalizer.h"
 #include "src/tokenizer/regex.h"
-#include "src/tokenizer/utf8.h"
+#include "src/base/utf8.h"
 #include "tests/tokenizer/golden.h"
 
 namespace krait::test {

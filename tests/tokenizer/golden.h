@@ -33,11 +33,7 @@ inline std::unique_ptr<Tokenizer> load_document(const nlohmann::json& document) 
 
 // The GPT-NeoX tokenizer, where the large data is there.
 inline std::optional<std::string> gpt_neox_file() {
-  const auto data = test_data_folder(KRAIT_TEST_SOURCE_DIR);
-  if (!data) return std::nullopt;
-  const auto file = *data / "tokenizers" / "gpt-neox-20b" / "tokenizer.json";
-  if (!std::filesystem::exists(file)) return std::nullopt;
-  return file.string();
+  return test_data_file(KRAIT_TEST_SOURCE_DIR, "tokenizers/gpt-neox-20b/tokenizer.json");
 }
 
 // Holds the tokenizer to cases of make_tokenizer_golden.py: [text, ids] or [text, ids, decoded].

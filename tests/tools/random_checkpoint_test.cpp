@@ -11,6 +11,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <sys/stat.h>
 
 #include "krait/error.h"
 #include "krait/tokenizer.h"
@@ -110,6 +111,77 @@ TEST_F(RandomCheckpointTest, ShapesFollowTheSettings) {
   EXPECT_FALSE(std::filesystem::exists(path + "/tokenizer.json"));
 }
 
+TEST_F(RandomCheckpointTest, ShapesOfMamba2FollowTheSettings) {
+  const std::string path = write({.architecture = RandomArchitecture::mamba2,
+                                  .d_model = 20,
+                                  .n_layer = 3,
+                                  .d_state = 5,
+                                  .d_conv = 3,
+                                  .intermediate_size = 48,
+                                  .head_dim = 8,
+                                  .n_groups = 2,
+                                  .use_bias = true});
+  const auto checkpoint = open_checkpoint(path);
+  const std::string mixer = "backbone.layers.2.mixer.";
+  const std::vector<std::pair<std::string, Shape>> expected = {
+      {mixer + "in_proj.weight", {48 + 68 + 6, 20}},
+      {mixer + "in_proj.bias", {48 + 68 + 6}},
+      {mixer + "conv1d.weight", {48 + 2 * 2 * 5, 1, 3}},
+      {mixer + "conv1d.bias", {68}},
+      {mixer + "dt_bias", {6}},
+      {mixer + "A_log", {6}},
+      {mixer + "D", {6}},
+      {mixer + "norm.weight", {48}},
+      {mixer + "out_proj.weight", {20, 48}},
+      {mixer + "out_proj.bias", {20}},
+  };
+  for (const auto& [name, shape] : expected) {
+    const Tensor* tensor = checkpoint->find(name);
+    ASSERT_NE(tensor, nullptr) << name;
+    EXPECT_EQ(tensor->shape, shape) << name;
+  }
+  EXPECT_EQ(checkpoint->names().size(), 2u + 3u * 11u);
+  EXPECT_EQ(checkpoint->config().at("num_heads"), 6);
+  EXPECT_EQ(checkpoint->config().at("model_type"), "mamba2");
+}
+
+TEST_F(RandomCheckpointTest, LayoutsHaveTheirOwnNames) {
+  const auto names = [&](RandomLayout layout, const std::string& folder, int64_t shards) {
+    const auto checkpoint = open_checkpoint(write({.architecture = RandomArchitecture::mamba2,
+                                                   .d_state = 64,
+                                                   .vocab_size = 317,
+                                                   .shards = shards,
+                                                   .layout = layout},
+                                                  folder));
+    EXPECT_TRUE(checkpoint->find((layout == RandomLayout::mistral ? "model." : "") +
+                                 std::string("backbone.layers.1.mixer.A_log")));
+    return checkpoint->config();
+  };
+  const nlohmann::json native = names(RandomLayout::mamba_ssm, "native", 1);
+  EXPECT_EQ(native["ssm_cfg"], nlohmann::json::parse(R"({"layer": "Mamba2", "d_state": 64})"));
+  EXPECT_EQ(native["vocab_size"], 317);
+  EXPECT_EQ(native["pad_vocab_size_multiple"], 8);
+  EXPECT_EQ(names(RandomLayout::mistral, "mistral", 1)["dim"], 64);
+  EXPECT_TRUE(std::filesystem::exists(temp_.path("mistral/params.json")));
+  names(RandomLayout::mistral, "sharded", 2);
+  EXPECT_TRUE(
+      std::filesystem::exists(temp_.path("sharded/consolidated-00002-of-00002.safetensors")));
+}
+
+TEST_F(RandomCheckpointTest, HeadersAloneHaveTheSizeAndTakeNoRoom) {
+  const std::string whole = write({}, "whole"), header = write({.header_only = true}, "header");
+  const auto size = [](const std::string& folder) {
+    return std::filesystem::file_size(folder + "/model.safetensors");
+  };
+  EXPECT_EQ(size(header), size(whole));
+  const auto checkpoint = open_checkpoint(header);
+  EXPECT_EQ(checkpoint->names(), open_checkpoint(whole)->names());
+  EXPECT_THAT(values(*checkpoint, "backbone.norm_f.weight"), testing::Each(0));
+  struct stat status {};
+  ASSERT_EQ(::stat((header + "/model.safetensors").c_str(), &status), 0);
+  EXPECT_LT(status.st_blocks * 512, 64 << 10);
+}
+
 TEST_F(RandomCheckpointTest, ShardsHoldTheTensorsOfTheSingleFile) {
   const auto one = open_checkpoint(write({}, "one"));
   const auto three = open_checkpoint(write({.shards = 3}, "three"));
@@ -179,6 +251,11 @@ TEST_F(RandomCheckpointTest, SettingsOutOfRangeAreRefusedByName) {
   EXPECT_THAT(refusal({.vocab_rows = 8, .vocab_size = 9}), HasSubstr("vocab_rows is 8"));
   EXPECT_THAT(refusal({.dtype = DType::q8_0}), HasSubstr("dtype is q8_0"));
   EXPECT_THAT(refusal({.shards = 1000}), HasSubstr("shards is 1000"));
+  EXPECT_THAT(refusal({.architecture = RandomArchitecture::mamba2, .head_dim = 48}),
+              HasSubstr("head_dim is 48"));
+  EXPECT_THAT(refusal({.architecture = RandomArchitecture::mamba2, .n_groups = 3}),
+              HasSubstr("n_groups is 3"));
+  EXPECT_THAT(refusal({.layout = RandomLayout::mistral}), HasSubstr("Mamba-2 only"));
   EXPECT_FALSE(std::filesystem::exists(temp_.path("model")));
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <set>
 
@@ -79,11 +80,12 @@ NamedTensor named_tensor(std::string name, DType dtype, Shape shape,
   return tensor;
 }
 
-void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors) {
+void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
+                       SafetensorsData data) {
   const std::string header = header_of(tensors);
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  const auto write = [&](const void* data, int64_t size) {
-    if (!file.write(static_cast<const char*>(data), size)) throw Failure(path + ": cannot write");
+  const auto write = [&](const void* bytes, int64_t size) {
+    if (!file.write(static_cast<const char*>(bytes), size)) throw Failure(path + ": cannot write");
   };
   std::array<unsigned char, 8> length;
   for (size_t i = 0; i < 8; ++i)
@@ -92,7 +94,12 @@ void write_safetensors(const std::string& path, const std::vector<NamedTensor>& 
   write(header.data(), static_cast<int64_t>(header.size()));
 
   std::vector<std::byte> chunk;
+  uint64_t hole = 0;
   for (const NamedTensor& tensor : tensors) {
+    if (data == SafetensorsData::hole) {
+      hole += static_cast<uint64_t>(byte_size(tensor));
+      continue;
+    }
     if (!tensor.fill) {
       write(tensor.bytes.data(), static_cast<int64_t>(tensor.bytes.size()));
       continue;
@@ -105,7 +112,9 @@ void write_safetensors(const std::string& path, const std::vector<NamedTensor>& 
     }
   }
   file.close();
-  if (!file) throw Failure(path + ": cannot write");
+  std::error_code error;
+  if (file && hole > 0) std::filesystem::resize_file(path, 8 + header.size() + hole, error);
+  if (!file || error) throw Failure(path + ": cannot write");
 }
 
 }  // namespace krait

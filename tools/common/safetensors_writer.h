@@ -29,9 +29,13 @@ NamedTensor named_tensor(std::string name, DType dtype, Shape shape, std::span<c
 // Writes `value` as the `index`-th element of a run of `dtype` elements: f32, f16 or bf16.
 void store_f32(float value, DType dtype, std::byte* out, int64_t index) noexcept;
 
+// Whether the tensors' bytes are written, or left a hole in the file: zeros that take no room.
+enum class SafetensorsData { written, hole };
+
 // Tensors are stored in the order given, the header padded to 8 bytes. Replaces the file. Names are
 // unique, types are plain (no blocks) and sizes agree with shapes (KRAIT_CHECK). Throws Failure
 // when the file cannot be written.
-void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors);
+void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
+                       SafetensorsData data = SafetensorsData::written);
 
 }  // namespace krait

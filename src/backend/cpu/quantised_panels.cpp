@@ -25,17 +25,17 @@ DType type_of(Packing packing) noexcept {
   }
 }
 
-// Four levels of one row and where they lie: `at` points to those of the row's first four k.
+// Where four levels of one row lie, those of k = 4 j .. 4 j + 3, within the levels of a block.
 constexpr int64_t kGroups = kQuantBlock / 4;
 constexpr int64_t kHalfRows = kPanelRows / 2;
+constexpr int64_t kLine = kHalfRows * 4;  // bytes that hold four levels of 16 rows
 
-template <class Byte>
-Byte* nibbles_at(Byte* levels, int64_t r, int64_t j) noexcept {
-  return levels + (j * kHalfRows + r % kHalfRows) * 4;
+int64_t nibbles_at(Packing packing, int64_t r, int64_t j) noexcept {
+  const int64_t line = packing == Packing::q6_k ? j / 2 * 3 + 1 + j % 2 : j;
+  return line * kLine + r % kHalfRows * 4;
 }
-template <class Byte>
-Byte* high_bits_at(Byte* levels, int64_t r, int64_t j) noexcept {
-  return levels + kPanelRows * kQuantBlock / 2 + (j / 2 * kHalfRows + r % kHalfRows) * 4;
+int64_t high_bits_at(int64_t r, int64_t j) noexcept {
+  return j / 2 * 3 * kLine + r % kHalfRows * 4;
 }
 int64_t nibble_shift(int64_t r) noexcept { return r / kHalfRows * 4; }
 int64_t high_shift(int64_t r, int64_t j) noexcept { return j % 2 * 4 + r / kHalfRows * 2; }
@@ -57,9 +57,9 @@ void put_levels(Packing packing, const uint8_t* level, int64_t r, std::byte* lev
       std::memcpy(levels + (j * kPanelRows + r) * 4, &four, sizeof four);
       continue;
     }
-    or_word(nibbles_at(levels, r, j), (four & 0x0f0f0f0fu) << nibble_shift(r));
+    or_word(levels + nibbles_at(packing, r, j), (four & 0x0f0f0f0fu) << nibble_shift(r));
     if (packing == Packing::q6_k)
-      or_word(high_bits_at(levels, r, j), (four >> 4 & 0x03030303u) << high_shift(r, j));
+      or_word(levels + high_bits_at(r, j), (four >> 4 & 0x03030303u) << high_shift(r, j));
   }
 }
 
@@ -69,9 +69,9 @@ void get_levels(Packing packing, const std::byte* levels, int64_t r, uint8_t* le
     if (packing == Packing::q8_0) {
       four = word(levels + (j * kPanelRows + r) * 4);
     } else {
-      four = word(nibbles_at(levels, r, j)) >> nibble_shift(r) & 0x0f0f0f0fu;
+      four = word(levels + nibbles_at(packing, r, j)) >> nibble_shift(r) & 0x0f0f0f0fu;
       if (packing == Packing::q6_k)
-        four |= (word(high_bits_at(levels, r, j)) >> high_shift(r, j) & 0x03030303u) << 4;
+        four |= (word(levels + high_bits_at(r, j)) >> high_shift(r, j) & 0x03030303u) << 4;
     }
     std::memcpy(level + 4 * j, &four, sizeof four);
   }

@@ -1,4 +1,4 @@
-#include "src/tokenizer/utf8.h"
+#include "src/base/utf8.h"
 
 #include <cstring>
 

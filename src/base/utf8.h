@@ -1,4 +1,4 @@
-// UTF-8 as tokenizers meet it: walking, checking and repairing text of unknown origin.
+// UTF-8: walking, checking and repairing text of unknown origin.
 #pragma once
 
 #include <cstddef>

@@ -1,0 +1,51 @@
+#include "src/base/line_reader.h"
+
+#include <cerrno>
+
+#include <unistd.h>
+
+#include "krait/error.h"
+#include "src/base/file.h"
+
+namespace krait {
+namespace {
+
+constexpr size_t kReadBytes = 256 << 10;
+
+}  // namespace
+
+LineReader::LineReader(int descriptor, std::string source, size_t max_line_bytes)
+    : descriptor_(descriptor), source_(std::move(source)), max_line_bytes_(max_line_bytes) {}
+
+std::optional<std::string_view> LineReader::next() {
+  for (;;) {
+    size_t end = buffer_.find('\n', scanned_);
+    if (end == std::string::npos && at_end_ && begin_ < buffer_.size()) end = buffer_.size();
+    const size_t length = (end == std::string::npos ? buffer_.size() : end) - begin_;
+    if (length > max_line_bytes_)
+      throw InputError(source_ + ": line " + std::to_string(line_ + 1) + " has more than " +
+                       std::to_string(max_line_bytes_) + " bytes, the most that is accepted");
+    if (end != std::string::npos) {
+      const size_t first = begin_;
+      begin_ = scanned_ = end == buffer_.size() ? end : end + 1;
+      ++line_;
+      consumed_ += static_cast<int64_t>(begin_ - first);
+      std::string_view line(buffer_.data() + first, length);
+      if (line.ends_with('\r')) line.remove_suffix(1);
+      return line;
+    }
+    if (at_end_) return std::nullopt;
+    buffer_.erase(0, begin_);
+    begin_ = 0;
+    scanned_ = buffer_.size();
+    buffer_.resize(scanned_ + kReadBytes);
+    ssize_t got;
+    do got = ::read(descriptor_, buffer_.data() + scanned_, kReadBytes);
+    while (got < 0 && errno == EINTR);
+    buffer_.resize(scanned_ + static_cast<size_t>(got > 0 ? got : 0));
+    if (got < 0) throw_errno("read", source_);
+    at_end_ = got == 0;
+  }
+}
+
+}  // namespace krait

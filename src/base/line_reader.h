@@ -1,0 +1,37 @@
+// Lines of a file or pipe, one at a time: memory is bounded by the longest line.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace krait {
+
+class LineReader {
+ public:
+  // Reads from `descriptor`, which stays the caller's. `source` names it in messages.
+  LineReader(int descriptor, std::string source, size_t max_line_bytes);
+
+  // The next line without its end ("\n" or "\r\n"); a last line without an end counts. nullopt at
+  // the end. The view is valid until the next call. Throws InputError for a line longer than the
+  // limit, Failure when reading fails; a read that a signal interrupts goes on.
+  std::optional<std::string_view> next();
+
+  int64_t line() const noexcept { return line_; }            // of the last line returned, from 1
+  int64_t bytes_read() const noexcept { return consumed_; }  // up to its end
+
+ private:
+  int descriptor_;
+  std::string source_;
+  size_t max_line_bytes_;
+  std::string buffer_;
+  size_t begin_ = 0;    // of what is not returned yet, in buffer_
+  size_t scanned_ = 0;  // no line ends before this place of buffer_
+  bool at_end_ = false;
+  int64_t line_ = 0;
+  int64_t consumed_ = 0;
+};
+
+}  // namespace krait

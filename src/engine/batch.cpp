@@ -1,0 +1,186 @@
+// The loop of a batch: lines in, jobs through the scheduler, results out.
+#include "krait/batch.h"
+
+#include <unordered_map>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "krait/error.h"
+#include "src/base/file.h"
+#include "src/base/line_reader.h"
+#include "src/engine/batch_request.h"
+#include "src/engine/batch_response.h"
+#include "src/engine/batch_results.h"
+#include "src/engine/clock.h"
+#include "src/engine/scheduler.h"
+
+namespace krait {
+namespace {
+
+constexpr size_t kMaxLineBytes = size_t{256} << 20;
+
+// The file of prompts; "-" is standard input.
+class Input {
+ public:
+  explicit Input(const std::string& path) {
+    if (path == "-") return;
+    file_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (file_ < 0) throw_errno("open", path);
+    struct stat status {};
+    if (::fstat(file_, &status) == 0 && S_ISREG(status.st_mode)) bytes_ = status.st_size;
+  }
+  ~Input() {
+    if (file_ >= 0) ::close(file_);
+  }
+  Input(const Input&) = delete;
+  Input& operator=(const Input&) = delete;
+
+  int descriptor() const noexcept { return file_ >= 0 ? file_ : STDIN_FILENO; }
+  int64_t bytes() const noexcept { return bytes_; }  // 0: unknown
+
+ private:
+  int file_ = -1;
+  int64_t bytes_ = 0;
+};
+
+class Batch {
+ public:
+  Batch(Engine& engine, const BatchOptions& options)
+      : engine_(engine),
+        options_(options),
+        input_(options.input),
+        lines_(input_.descriptor(), options.input == "-" ? "standard input" : options.input,
+               kMaxLineBytes),
+        results_(options.results),
+        scheduler_(engine, options.slots),
+        format_(options.format) {
+    progress_.finished = progress_.resumed = results_.found_finished();
+    progress_.failed = results_.found_failed();
+    progress_.repaired_bytes = results_.repaired_bytes();
+    progress_.total_bytes = input_.bytes();
+  }
+
+  BatchProgress run(const std::function<void(const BatchProgress&)>& on_progress) {
+    bool more = true;
+    while (!stopped()) {
+      while (more && scheduler_.wants_jobs() && !stopped()) more = take_line();
+      if (scheduler_.idle()) break;
+      scheduler_.step([this](JobResult&& result) { finish(std::move(result)); });
+      update();
+      if (on_progress) on_progress(progress_);
+    }
+    results_.close();
+    update();
+    progress_.interrupted = stopped();
+    return progress_;
+  }
+
+ private:
+  struct Pending {
+    std::string id;
+    BatchRequest request;
+  };
+
+  bool stopped() const {
+    return options_.interrupt && options_.interrupt->load(std::memory_order_relaxed);
+  }
+
+  void update() {
+    progress_.input_bytes = lines_.bytes_read();
+    progress_.completion_tokens = scheduler_.tokens_written();
+    progress_.seconds = watch_.ms() / 1000;
+  }
+
+  // False at the end of the input.
+  bool take_line() {
+    const auto line = lines_.next();
+    if (!line) return false;
+    if (line->find_first_not_of(" \t") == std::string_view::npos) return true;
+    if (format_ == BatchFormat::automatic)
+      format_ = line->front() == '{' ? BatchFormat::json : BatchFormat::text;
+    if (results_.is_finished(lines_.line(), *line)) return true;
+    const std::string id = BatchResults::id_of(lines_.line(), *line);
+    try {
+      submit({id, read_request(*line)});
+    } catch (const InputError& e) {
+      const std::string custom_id = format_ == BatchFormat::json ? custom_id_of(*line) : "";
+      fail(id, custom_id, "invalid_request", e.what());
+    }
+    return true;
+  }
+
+  BatchRequest read_request(std::string_view line) const {
+    BatchRequest request;
+    if (format_ == BatchFormat::json) {
+      request = parse_json_request(line, options_.defaults);
+    } else {
+      request.options = options_.defaults;
+      request.prompt = line;
+    }
+    if (!request.has_seed) request.options.seed = options_.seed + lines_.line();
+    return request;
+  }
+
+  std::vector<int32_t> prompt_ids(const BatchRequest& request) const {
+    if (!request.prompt_ids.empty()) return request.prompt_ids;
+    if (!request.chat) return engine_.encode_prompt(request.prompt);
+    if (!options_.render_chat)
+      throw InputError("messages: " + engine_.name() + " has no chat template");
+    const std::string tools = request.tools.is_null() ? "" : request.tools.dump();
+    return engine_.encode_prompt(options_.render_chat(request.messages.dump(), tools));
+  }
+
+  void submit(Pending pending) {
+    Job job;
+    job.tag = next_tag_;
+    job.prompt = prompt_ids(pending.request);
+    job.options = pending.request.options;
+    job.completions = pending.request.best_of;
+    scheduler_.submit(std::move(job));
+    pending_.emplace(next_tag_++, std::move(pending));
+  }
+
+  void finish(JobResult&& result) {
+    const auto found = pending_.find(result.tag);
+    const Pending& pending = found->second;
+    progress_.prompt_tokens += result.prompt_tokens;
+    progress_.cached_tokens += result.cached_tokens;
+    if (!result.error.empty()) {
+      fail(pending.id, pending.request.custom_id, "failed", result.error);
+    } else {
+      results_.append(response_line(pending.id, pending.request, result, engine_));
+      ++progress_.finished;
+    }
+    pending_.erase(found);
+  }
+
+  void fail(const std::string& id, const std::string& custom_id, const std::string& code,
+            const std::string& message) {
+    results_.append(error_line(id, custom_id, code, message));
+    ++progress_.finished;
+    ++progress_.failed;
+  }
+
+  Engine& engine_;
+  const BatchOptions& options_;
+  Stopwatch watch_;
+  Input input_;
+  LineReader lines_;
+  BatchResults results_;
+  Scheduler scheduler_;
+  BatchFormat format_;
+  BatchProgress progress_;
+  std::unordered_map<uint64_t, Pending> pending_;
+  uint64_t next_tag_ = 0;
+};
+
+}  // namespace
+
+BatchProgress run_batch(Engine& engine, const BatchOptions& options,
+                        const std::function<void(const BatchProgress&)>& on_progress) {
+  return Batch(engine, options).run(on_progress);
+}
+
+}  // namespace krait

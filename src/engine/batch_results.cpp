@@ -1,0 +1,147 @@
+#include "src/engine/batch_results.h"
+
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "krait/error.h"
+#include "src/base/file.h"
+#include "src/base/line_reader.h"
+
+namespace krait {
+namespace {
+
+constexpr std::string_view kBeginning = R"({"id":"krait-)";
+constexpr size_t kIdBegin = 7;  // of what stands in quotes
+constexpr std::string_view kNoError = R"("error":null})";
+constexpr size_t kMaxLineBytes = size_t{1} << 30;
+constexpr int64_t kMaxLine = int64_t{1} << 36;  // bounds the memory of a number in a broken file
+constexpr size_t kRemembered = 1024;            // results whose input is compared
+constexpr std::chrono::seconds kSyncInterval{1};
+
+// FNV-1a, 64 bits: to notice an input that was edited, not an attack.
+uint64_t hash_of(std::string_view text) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return hash;
+}
+
+}  // namespace
+
+std::string BatchResults::id_of(int64_t line, std::string_view text) {
+  char id[64];
+  std::snprintf(id, sizeof id, "krait-%lld-%016llx", static_cast<long long>(line),
+                static_cast<unsigned long long>(hash_of(text)));
+  return id;
+}
+
+BatchResults::BatchResults(const std::string& path)
+    : path_(path), descriptor_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
+  if (descriptor_ < 0) throw_errno("open", path);
+  try {
+    struct stat status {};
+    if (::fstat(descriptor_, &status) != 0) throw_errno("examine", path);
+    if (!S_ISREG(status.st_mode))
+      throw InputError("cannot write results to " + path + ": expected a regular file");
+    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+      if (errno == EWOULDBLOCK)
+        throw InputError(path + " is being written by another process; wait for it or choose " +
+                         "another file");
+      throw_errno("lock", path);
+    }
+    read_existing();
+  } catch (...) {
+    ::close(descriptor_);
+    throw;
+  }
+  synced_ = std::chrono::steady_clock::now();
+}
+
+BatchResults::~BatchResults() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+// Leaves the descriptor behind the last whole line.
+void BatchResults::read_existing() {
+  LineReader lines(descriptor_, path_, kMaxLineBytes);
+  int64_t end = 0;
+  while (const auto line = lines.next()) {
+    char newline = 0;
+    const bool whole =
+        ::pread(descriptor_, &newline, 1, lines.bytes_read() - 1) == 1 && newline == '\n';
+    if (!whole) {
+      repaired_bytes_ = lines.bytes_read() - end;
+      break;
+    }
+    take(*line, lines.line());
+    end = lines.bytes_read();
+  }
+  if (repaired_bytes_ > 0 && ::ftruncate(descriptor_, end) != 0) throw_errno("repair", path_);
+  if (::lseek(descriptor_, end, SEEK_SET) < 0) throw_errno("seek in", path_);
+}
+
+void BatchResults::take(std::string_view result, int64_t number) {
+  const auto refuse = [&] {
+    throw InputError(path_ + ": line " + std::to_string(number) +
+                     " is no result of krait batch; expected a new file, or one to go on with");
+  };
+  if (!result.starts_with(kBeginning) || !result.ends_with('}')) refuse();
+  int64_t line = 0;
+  const char* first = result.data() + kBeginning.size();
+  const auto [end, error] = std::from_chars(first, result.data() + result.size(), line);
+  const size_t id_end = result.find('"', kBeginning.size());
+  if (error != std::errc() || line < 1 || line > kMaxLine || *end != '-' || id_end == result.npos)
+    refuse();
+  const auto index = static_cast<size_t>(line);
+  if (index >= finished_.size()) finished_.resize(index + 1);
+  if (finished_[index])
+    throw InputError(path_ + ": line " + std::to_string(number) + " answers line " +
+                     std::to_string(line) + " of the input a second time");
+  finished_[index] = true;
+  ++found_finished_;
+  if (!result.ends_with(kNoError)) ++found_failed_;
+  latest_[line] = std::string(result.substr(kIdBegin, id_end - kIdBegin));
+  latest_lines_.push_back(line);
+  if (latest_lines_.size() > kRemembered) {
+    latest_.erase(latest_lines_.front());
+    latest_lines_.pop_front();
+  }
+}
+
+bool BatchResults::is_finished(int64_t line, std::string_view text) const {
+  const auto index = static_cast<size_t>(line);
+  if (index >= finished_.size() || !finished_[index]) return false;
+  const auto latest = latest_.find(line);
+  if (latest != latest_.end() && latest->second != id_of(line, text))
+    throw InputError(path_ + ": the result for line " + std::to_string(line) +
+                     " answers another text than that line has now; expected the input that the " +
+                     "file was begun with, or a new file");
+  return true;
+}
+
+void BatchResults::append(std::string_view json) {
+  std::string line(json);
+  line += '\n';
+  std::string_view rest = line;
+  while (!rest.empty()) {
+    const ssize_t written = ::write(descriptor_, rest.data(), rest.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) throw_errno("write", path_);
+    rest.remove_prefix(static_cast<size_t>(written));
+  }
+  if (std::chrono::steady_clock::now() - synced_ > kSyncInterval) sync();
+}
+
+void BatchResults::sync() {
+  if (::fdatasync(descriptor_) != 0 && errno != EINVAL) throw_errno("write", path_);
+  synced_ = std::chrono::steady_clock::now();
+}
+
+void BatchResults::close() { sync(); }
+
+}  // namespace krait

@@ -1,0 +1,59 @@
+#include "src/base/line_reader.h"
+
+#include <thread>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "krait/error.h"
+#include "tests/support/expect_error.h"
+
+namespace krait {
+namespace {
+
+// The lines of a pipe that is written `piece` bytes at a time.
+std::vector<std::string> lines_of(const std::string& text, size_t piece, size_t limit = 1 << 20) {
+  int ends[2];
+  EXPECT_EQ(::pipe(ends), 0);
+  std::thread writer([&] {
+    for (size_t at = 0; at < text.size(); at += piece)
+      EXPECT_GT(::write(ends[1], text.data() + at, std::min(piece, text.size() - at)), 0);
+    ::close(ends[1]);
+  });
+  std::vector<std::string> lines;
+  LineReader reader(ends[0], "pipe", limit);
+  std::string error;
+  try {
+    while (const auto line = reader.next()) {
+      lines.emplace_back(*line);
+      EXPECT_EQ(reader.line(), static_cast<int64_t>(lines.size()));
+    }
+    EXPECT_EQ(reader.bytes_read(), static_cast<int64_t>(text.size()));
+  } catch (const InputError& e) {
+    lines.push_back(e.what());
+  }
+  writer.join();
+  ::close(ends[0]);
+  return lines;
+}
+
+TEST(LineReader, LinesAreTheSameHoweverTheyArrive) {
+  const std::string text = "one\n\ntwo\r\n" + std::string(1000, 'x') + "\nlast";
+  for (const size_t piece : {1u, 3u, 100u, 5000u})
+    EXPECT_THAT(lines_of(text, piece),
+                testing::ElementsAre("one", "", "two", std::string(1000, 'x'), "last"));
+  EXPECT_THAT(lines_of("", 1), testing::IsEmpty());
+  EXPECT_THAT(lines_of("\n", 1), testing::ElementsAre(""));
+  EXPECT_THAT(lines_of("a\n", 1), testing::ElementsAre("a"));
+}
+
+TEST(LineReader, ALineBeyondTheLimitIsRefusedByNumber) {
+  EXPECT_THAT(lines_of("ab\nabcdef\n", 100, 5),
+              testing::ElementsAre("ab", testing::HasSubstr("pipe: line 2 has more than 5 bytes")));
+  EXPECT_THAT(lines_of("abcde\n", 1, 5), testing::ElementsAre("abcde"));
+}
+
+}  // namespace
+}  // namespace krait
