@@ -1,7 +1,7 @@
 #include <cstring>
 
+#include "src/base/utf8.h"
 #include "src/tokenizer/sentencepiece_model.h"
-#include "src/tokenizer/utf8.h"
 
 namespace krait {
 namespace {

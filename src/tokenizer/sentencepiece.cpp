@@ -3,7 +3,7 @@
 #include <sentencepiece_processor.h>
 
 #include "krait/error.h"
-#include "src/tokenizer/utf8.h"
+#include "src/base/utf8.h"
 
 namespace krait {
 namespace {

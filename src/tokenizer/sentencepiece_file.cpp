@@ -3,10 +3,10 @@
 #include "krait/tokenizer.h"
 #include "src/base/file.h"
 #include "src/base/json.h"
+#include "src/base/utf8.h"
 #include "src/tokenizer/protobuf.h"
 #include "src/tokenizer/sentencepiece.h"
 #include "src/tokenizer/sentencepiece_model.h"
-#include "src/tokenizer/utf8.h"
 
 namespace krait {
 namespace {

@@ -6,10 +6,10 @@
 #include "krait/error.h"
 #include "krait/tokenizer.h"
 #include "src/base/json.h"
+#include "src/base/utf8.h"
 #include "src/tokenizer/bpe_json.h"
 #include "src/tokenizer/protobuf.h"
 #include "src/tokenizer/string_index.h"
-#include "src/tokenizer/utf8.h"
 
 namespace krait {
 namespace {

@@ -216,20 +216,12 @@ TEST_F(QuantizeSmall, SpecialIdsComeBack) {
   EXPECT_EQ(files.special.eos, std::vector<int32_t>{0});
 }
 
-TEST_F(QuantizeSmall, ChatTemplateIsTheFileOrTheKey) {
-  EXPECT_EQ(find_chat_template(model()), std::nullopt);
-  folder_.write("model/tokenizer_config.json", R"({"chat_template": "from the key"})");
-  EXPECT_EQ(find_chat_template(model()), "from the key");
-  folder_.write("model/tokenizer_config.json", R"({"chat_template": [
-      {"name": "tools", "template": "no"}, {"name": "default", "template": "yes"}]})");
-  EXPECT_EQ(find_chat_template(model()), "yes");
-  folder_.write("model/tokenizer_config.json", R"({"chat_template": 3})");
-  EXPECT_THAT(message_of<InputError>([&] { find_chat_template(model()); }),
-              HasSubstr("chat_template is number; expected a string"));
-  folder_.write("model/chat_template.jinja", "from the file");
-  EXPECT_EQ(find_chat_template(model()), "from the file");
+TEST_F(QuantizeSmall, TheChatTemplateGoesAlong) {
+  folder_.write("model/chat_template.jinja", "{{ messages }}");
   quantize(open_options(model()), out(), {.type = DType::f32});
-  EXPECT_EQ(metadata_of(out())["tokenizer.chat_template"], "from the file");
+  EXPECT_EQ(metadata_of(out())["tokenizer.chat_template"], "{{ messages }}");
+  quantize(open_options(out()), folder_.path("again.gguf"), {.type = DType::f16});
+  EXPECT_EQ(metadata_of(folder_.path("again.gguf"))["tokenizer.chat_template"], "{{ messages }}");
 }
 
 }  // namespace
