@@ -12,12 +12,20 @@ namespace {
 // Bytes of tokens -> valid UTF-8 -> text before any stop string, handed on as it becomes certain.
 class Output {
  public:
-  Output(const Tokenizer* tokenizer, const std::vector<std::string>& stops,
+  Output(const Tokenizer* tokenizer, const std::vector<std::string>& stops, bool at_start,
          const std::function<bool(std::string_view)>& on_text)
-      : tokenizer_(tokenizer), filter_(stops), on_text_(on_text) {}
+      : tokenizer_(tokenizer),
+        filter_(stops),
+        drops_space_(at_start && tokenizer && tokenizer->strips_leading_space()),
+        on_text_(on_text) {}
 
   void push(int32_t id) {
-    if (tokenizer_) emit(filter_.push(utf8_.push(tokenizer_->token_bytes(id))));
+    if (!tokenizer_) return;
+    std::string bytes = tokenizer_->token_bytes(id);
+    if (bytes.empty()) return;
+    if (drops_space_ && bytes[0] == ' ') bytes.erase(0, 1);
+    drops_space_ = false;
+    emit(filter_.push(utf8_.push(bytes)));
   }
   void finish() {
     emit(filter_.push(utf8_.finish()));
@@ -37,10 +45,18 @@ class Output {
   const Tokenizer* tokenizer_;
   Utf8Stream utf8_;
   StopFilter filter_;
+  bool drops_space_;  // until the first byte
   const std::function<bool(std::string_view)>& on_text_;
   std::string text_;
   bool refused_ = false;
 };
+
+// Whether the tokens stand for no text, as that of the beginning alone.
+bool are_silent(const Tokenizer* tokenizer, std::span<const int32_t> ids) {
+  return tokenizer && std::all_of(ids.begin(), ids.end(), [tokenizer](int32_t id) {
+           return tokenizer->token_bytes(id).empty();
+         });
+}
 
 bool is_set(const std::atomic<bool>* flag) { return flag && flag->load(std::memory_order_relaxed); }
 
@@ -93,13 +109,14 @@ GenerateResult generate(Engine& engine, Session& session, std::span<const int32_
   Sampler sampler(options.sampling, engine.sampled_vocab(), options.seed);
   for (const int32_t id : prompt) sampler.accept(id);
 
+  const bool at_start = session.position() == 0 && are_silent(engine.tokenizer(), prompt);
   const Stopwatch prefill;
   session.feed(prompt, {}, options.interrupt);
   result.timings.prefill_ms = prefill.ms();
   const int64_t after_prefill = session.position();
 
   const Stopwatch decoding;
-  Output output(engine.tokenizer(), options.stop, on_text);
+  Output output(engine.tokenizer(), options.stop, at_start, on_text);
   result.finish_reason = is_set(options.interrupt)
                              ? FinishReason::interrupted
                              : decode(engine, session, sampler, options, output, result.ids);
