@@ -106,8 +106,9 @@ def metaspace():
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Replace(" ", SPACE)
     trainer = trainers.BpeTrainer(vocab_size=800, show_progress=False, min_frequency=2, max_token_length=8,
-                                  limit_alphabet=150, initial_alphabet=[SPACE])
-    tokenizer.train_from_iterator(training_texts(12) + tokenizer_strings.make(500, seed=13), trainer)
+                                  initial_alphabet=[SPACE])
+    latin = lambda text: "".join(c for c in text if ord(c) < 0x250)  # the rest is to become bytes
+    tokenizer.train_from_iterator(map(latin, training_texts(12)), trainer)
     trained = json.loads(tokenizer.to_str())["model"]
     ranks = {}
     for left, right in trained["merges"]:
