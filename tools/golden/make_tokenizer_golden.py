@@ -172,10 +172,12 @@ def write_characters(small, path):
     """What every character is to the splitter and to the matcher of single_word tokens, and a hash
     of every character's normal forms in several surroundings."""
     splitter = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    punctuation = pre_tokenizers.Punctuation("isolated")
     pieces = lambda text: len(splitter.pre_tokenize_str(text))
     word = Tokenizer.from_str(json.dumps(small | {
         "added_tokens": small["added_tokens"][:2] + [tokenizer_kinds.added(900, "foo", single_word=True)]}))
-    classes = {"letters": [], "numbers": [], "spaces": [], "word_characters": []}
+    classes = {"letters": [], "numbers": [], "spaces": [], "word_characters": [],
+               "punctuation": []}
     characters = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
     for code in characters:
         if pieces("a" + chr(code)) == 1:
@@ -184,6 +186,8 @@ def write_characters(small, path):
             classes["numbers"].append(code)
         elif pieces("!" + chr(code)) == 2:
             classes["spaces"].append(code)
+        if len(punctuation.pre_tokenize_str("aa" + chr(code) + "aa")) == 3:
+            classes["punctuation"].append(code)
         if word.encode("foo" + chr(code)).ids[0] != 900:
             classes["word_characters"].append(code)
     hashes = {}
