@@ -15,8 +15,8 @@ void expect_string(const JsonField& field, std::string_view value) {
 }
 
 void expect_replace(const JsonField& step, std::string_view from, std::string_view to) {
-  step.expect_members({"type", "pattern", "content"});
   expect_string(step["type"], "Replace");
+  step.expect_members({"type", "pattern", "content"});
   step["pattern"].expect_members({"String"});
   expect_string(step["pattern"]["String"], from);
   expect_string(step["content"], to);
@@ -31,8 +31,8 @@ void read_normalizer(const JsonField& normalizer, MetaspaceParts& parts) {
   if (list.size() < 1 || list.size() > 2) list.fail("Prepend and Replace");
   if (list.size() == 2) {
     const JsonField prepend = list[size_t{0}];
-    prepend.expect_members({"type", "prepend"});
     expect_string(prepend["type"], "Prepend");
+    prepend.expect_members({"type", "prepend"});
     expect_string(prepend["prepend"], kMetaspace);
     parts.prepend = PrependScheme::anything;
   }
@@ -86,8 +86,8 @@ void read_decoder(const JsonField& decoder, MetaspaceParts& parts) {
   expect_string(list[2]["type"], "Fuse");
   if (list.size() == 3) return;
   const JsonField strip = list[3];
-  strip.expect_members({"type", "content", "start", "stop"});
   expect_string(strip["type"], "Strip");
+  strip.expect_members({"type", "content", "start", "stop"});
   expect_string(strip["content"], " ");
   strip["start"].integer(1, 1);
   strip["stop"].integer(0, 0);

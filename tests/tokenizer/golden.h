@@ -25,10 +25,14 @@ inline std::string golden_file(const std::string& name) {
   return KRAIT_TEST_GOLDEN "/tokenizer/" + name;
 }
 
-// The small byte-level tokenizer that is committed with its golden cases, as a JSON document.
-inline nlohmann::json small_document() {
-  return read_json_file(golden_file("small/tokenizer.json"));
+// Small tokenizers that are committed with their golden cases, as JSON documents: a byte-level one;
+// one whose merges cross what pre-tokenizers cut; one in the style of Llama.
+inline nlohmann::json golden_document(const std::string& kind) {
+  return read_json_file(golden_file(kind + "/tokenizer.json"));
 }
+inline nlohmann::json small_document() { return golden_document("small"); }
+inline nlohmann::json wide_document() { return golden_document("wide"); }
+inline nlohmann::json metaspace_document() { return golden_document("metaspace"); }
 
 inline std::unique_ptr<Tokenizer> load_document(const nlohmann::json& document) {
   const TempFolder folder;

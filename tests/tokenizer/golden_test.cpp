@@ -6,18 +6,24 @@
 namespace krait::test {
 namespace {
 
-TEST(TokenizerGolden, SmallTokenizer) {
-  const auto tokenizer = load_document(small_document());
-  const nlohmann::json golden = read_json_file(golden_file("small/cases.json"));
-  EXPECT_EQ(expect_cases(*tokenizer, golden.at("cases")), 300u);
+class KindOfTokenizer : public testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(TokenizerGolden, KindOfTokenizer,
+                         testing::Values("small", "wide", "metaspace"),
+                         [](const auto& kind) { return std::string(kind.param); });
+
+TEST_P(KindOfTokenizer, AgreesInEveryCase) {
+  const std::string kind = GetParam();
+  const nlohmann::json golden = read_json_file(golden_file(kind + "/cases.json"));
+  EXPECT_EQ(expect_cases(*load_document(golden_document(kind)), golden.at("cases")), 300u);
 }
 
-TEST(TokenizerGolden, EveryVariantOfTheSmallTokenizer) {
-  const nlohmann::json golden = read_json_file(golden_file("small/variants.json"));
+TEST_P(KindOfTokenizer, AgreesInEveryVariant) {
+  const std::string kind = GetParam();
+  const nlohmann::json golden = read_json_file(golden_file(kind + "/variants.json"));
   size_t cases = 0;
   for (const nlohmann::json& variant : golden.at("variants")) {
     SCOPED_TRACE(variant.at("name").get<std::string>());
-    nlohmann::json document = small_document();
+    nlohmann::json document = golden_document(kind);
     document.merge_patch(variant.at("patch"));
     const nlohmann::json& given = variant.at("options");
     EncodeOptions options;
