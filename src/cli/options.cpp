@@ -176,7 +176,8 @@ void add_model_flags(CLI::App& app, OpenOptions& open) {
            [&](const std::string& text) { open.model = text; })
       ->group(kModel);
   add_text(app, "--tokenizer", "FILE",
-           "A tokenizer.json, or a folder with one (default: the model's)",
+           "A tokenizer.json, tokenizer.model or GGUF file, a folder with a tokenizer, or 'bytes' "
+           "(default: the model's)",
            [&](const std::string& text) { open.tokenizer = text; })
       ->group(kModel);
 }

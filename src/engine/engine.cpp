@@ -72,7 +72,9 @@ class EngineImpl final : public Engine {
   std::vector<int32_t> encode_prompt(std::string_view text) const override {
     if (!files_.tokenizer)
       throw InputError(files_.name +
-                       ": the model has no tokenizer.json; give one with --tokenizer, or ids");
+                       ": the model has no tokenizer; give one with --tokenizer (a "
+                       "tokenizer.json, a tokenizer.model, a GGUF file, a folder with one of them, "
+                       "or 'bytes'), or token ids");
     std::vector<int32_t> ids = files_.tokenizer->encode(text);
     if (!ids.empty()) return ids;
     if (files_.special.bos >= 0) return {files_.special.bos};

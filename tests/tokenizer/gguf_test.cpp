@@ -319,7 +319,7 @@ TEST(GgufTokenizerRules, RefusesPiecesThatAreNone) {
   EXPECT_THAT(message_of<InputError>([&] { load(changed("token_type", 0, 1)); }),
               HasSubstr("no piece has type 2"));
   EXPECT_THAT(message_of<InputError>([&] { load(changed("token_type", 10, 1)); }),
-              HasSubstr("found 255"));
+              HasSubstr("255 pieces of bytes"));
 }
 
 TEST(GgufTokenizerRules, RefusesNormalisationOfSentencepieces) {

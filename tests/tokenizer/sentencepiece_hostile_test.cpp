@@ -112,7 +112,7 @@ TEST(SentencepieceRules, RefusesEmptyAndOverlongPieces) {
 }
 
 TEST(SentencepieceRules, RefusesPiecesThatAreNoText) {
-  expect_refused(tiny(piece("\xFF", 0, 1)), "pieces[3].piece is \"\\xff\"", "UTF-8");
+  expect_refused(tiny(piece("\xFF", 0, 1)), "pieces[3].piece is ", "UTF-8");
   expect_refused(tiny(piece(std::string_view("a\0b", 3), 0, 1)), "pieces[3].piece", "without NUL");
 }
 
@@ -138,7 +138,7 @@ TEST(SentencepieceRules, RefusesNoneOrTwoUnknownPieces) {
 
 TEST(SentencepieceRules, RefusesBytesThatAreNotAllThere) {
   expect_refused(tiny(piece("<0x00>", 0, 6)), "pieces[3].type is 6 (byte)", "byte_fallback");
-  expect_refused(tiny(message(2, varint(35, 1))), "found 0", "all 256");
+  expect_refused(tiny(message(2, varint(35, 1))), "0 pieces of bytes", "all 256");
   const std::string fallback = message(2, varint(35, 1));
   expect_refused(tiny(fallback + piece("<0x0g>", 0, 6)), "pieces[3].piece", "<0x00> to <0xFF>");
   expect_refused(tiny(fallback + piece("<0x0a>", 0, 6)), "pieces[3].piece", "<0x00> to <0xFF>");
