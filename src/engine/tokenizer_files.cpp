@@ -12,7 +12,7 @@
 
 #include "krait/error.h"
 #include "src/engine/hub_cache.h"
-#include "src/formats/open.h"
+#include "src/formats/gguf.h"
 
 namespace krait {
 namespace {
@@ -29,7 +29,7 @@ bool is_file(const fs::path& path) {
 }
 
 std::unique_ptr<Tokenizer> from_gguf(const std::string& path) {
-  auto tokenizer = load_tokenizer_gguf(open_checkpoint(path)->config(), path);
+  auto tokenizer = load_tokenizer_gguf(open_gguf(path)->config(), path);
   if (!tokenizer) throw InputError(path + " holds no tokenizer; expected tokenizer.ggml.model");
   return tokenizer;
 }
