@@ -207,6 +207,12 @@ TEST(SentencepieceCharsmap, RefusesWaysOutOfTheTrie) {
   expect_bad_charsmap(with_charsmap(units, std::string(1, '\0')), "out of its trie at unit 7");
 }
 
+TEST(SentencepieceCharsmap, RefusesATrieThatBeginsWithAValue) {
+  std::vector<uint32_t> units(256);
+  units[0] = 1u << 31;
+  expect_bad_charsmap(with_charsmap(units, std::string(1, '\0')), "begins with a value");
+}
+
 TEST(SentencepieceCharsmap, RefusesWaysOutOfTheReplacements) {
   std::vector<uint32_t> units(256);
   units[7] = kLeafAmongChildren;
