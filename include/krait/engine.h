@@ -24,14 +24,14 @@ namespace krait {
 
 struct OpenOptions {
   std::string model;      // folder, file, hub id, bundled name; empty: bundled default
-  std::string tokenizer;  // a tokenizer.json or folder; empty: the model's own
+  std::string tokenizer;  // a file, a folder or "bytes"; empty: the model's own
   BackendOptions backend;
   std::optional<DType> dtype;  // weights; nullopt: as stored
   int32_t chunk = 0;           // tokens per prefill block; 0: the default
   Warn warn = [](const std::string&) {};
 };
 
-// What generation_config.json and config.json say of special ids.
+// What generation_config.json, config.json or the metadata of a GGUF file say of special ids.
 struct SpecialIds {
   std::vector<int32_t> eos;
   int32_t bos = -1;

@@ -51,6 +51,11 @@ class Tokenizer {
   // nothing; special tokens give nothing unless asked for. Throws InputError for an id < 0.
   virtual std::string token_bytes(int32_t id, bool keep_special = false) const = 0;
 
+  // Whether encoding puts a space before a text that decoding takes away again. token_bytes keeps
+  // it, as only a text's first token has it to lose: decode() drops the first byte of a text that
+  // is a space, and so must whoever strings token_bytes together from the beginning of a text.
+  virtual bool strips_leading_space() const noexcept { return false; }
+
   // The token as written in the vocabulary ("Ġthe"), for display; empty when it has none.
   virtual std::string_view token_text(int32_t id) const noexcept = 0;
 
@@ -58,9 +63,6 @@ class Tokenizer {
 
   // The id of that vocabulary string or added token, or -1.
   virtual int32_t find(std::string_view token_text) const noexcept = 0;
-
-  // Whether encode() puts a space before a text, so that decode() takes one away at its start.
-  virtual bool strips_leading_space() const noexcept { return false; }
 
   // What a GGUF file needs so that its readers tokenise the same. Throws InputError naming what
   // GGUF has no words for.
@@ -78,7 +80,7 @@ class Utf8Stream {
   std::string pending_;
 };
 
-// The whole sequence, decoded lossily to valid UTF-8.
+// The whole sequence as a text of its own, decoded lossily to valid UTF-8.
 std::string decode(const Tokenizer& tokenizer, std::span<const int32_t> ids,
                    bool keep_special = false);
 

@@ -180,7 +180,8 @@ void add_model_flags(CLI::App& app, OpenOptions& open) {
 
 void add_tokenizer_flag(CLI::App& app, OpenOptions& open) {
   add_text(app, "--tokenizer", "FILE",
-           "A tokenizer.json, or a folder with one (default: the model's)",
+           "A tokenizer.json, tokenizer.model or GGUF file, a folder with a tokenizer, or 'bytes' "
+           "(default: the model's)",
            [&](const std::string& text) { open.tokenizer = text; })
       ->group(kModel);
 }

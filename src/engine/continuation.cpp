@@ -29,6 +29,8 @@ void Continuation::start_after(std::span<const int32_t> ids) {
   for (size_t i = ids.size(); tokenizer && i > 0 && tail.size() < kLongestTail; --i)
     tail.insert(0, tokenizer->token_bytes(ids[i - 1]));
   utf8_.push(tail);
+  // Only the beginning of a text, or nothing, stands before it.
+  drops_space_ = tokenizer && tokenizer->strips_leading_space() && tail.empty();
 }
 
 std::optional<int32_t> Continuation::next(std::span<const float> logits, int64_t position) {
@@ -44,11 +46,19 @@ std::optional<int32_t> Continuation::next(std::span<const float> logits, int64_t
   sampler_.accept(id);
   if (static_cast<int64_t>(result_.ids.size()) == options_.max_tokens)
     finish_reason_ = FinishReason::length;
-  if (const Tokenizer* tokenizer = engine_.tokenizer())
-    emit(filter_.push(utf8_.push(tokenizer->token_bytes(id))));
+  push(id);
   if (filter_.stopped() && finish_reason_ != FinishReason::interrupted)
     finish_reason_ = FinishReason::stop;
   return id;
+}
+
+void Continuation::push(int32_t id) {
+  const Tokenizer* tokenizer = engine_.tokenizer();
+  std::string bytes = tokenizer ? tokenizer->token_bytes(id) : "";
+  if (bytes.empty()) return;
+  if (drops_space_ && bytes[0] == ' ') bytes.erase(0, 1);
+  drops_space_ = false;
+  emit(filter_.push(utf8_.push(bytes)));
 }
 
 void Continuation::interrupt() {

@@ -41,6 +41,7 @@ class Continuation {
 
  private:
   void start_after(std::span<const int32_t> ids);
+  void push(int32_t id);
   void judge(int32_t id, std::span<const float> logits, bool is_text);
   void emit(const std::string& piece);
   bool is_end(int32_t id) const;
@@ -53,6 +54,7 @@ class Continuation {
   OnText on_text_;
   GenerateResult result_;
   std::optional<FinishReason> finish_reason_;
+  bool drops_space_ = false;  // until the first byte
   double logprob_sum_ = 0;
   int64_t judged_ = 0;
   std::vector<int32_t> order_;  // scratch of judge()

@@ -106,7 +106,9 @@ class EngineImpl final : public Engine {
   std::vector<int32_t> encode(std::string_view text, const EncodeOptions& options) const {
     if (!files_.tokenizer)
       throw InputError(files_.name +
-                       ": the model has no tokenizer.json; give one with --tokenizer, or ids");
+                       ": the model has no tokenizer; give one with --tokenizer (a "
+                       "tokenizer.json, a tokenizer.model, a GGUF file, a folder with one of them, "
+                       "or 'bytes'), or token ids");
     return files_.tokenizer->encode(text, options);
   }
 

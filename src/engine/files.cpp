@@ -8,6 +8,7 @@
 #include "krait/error.h"
 #include "src/base/json.h"
 #include "src/engine/resolve.h"
+#include "src/engine/tokenizer_files.h"
 #include "src/formats/open.h"
 
 namespace krait {
@@ -18,17 +19,6 @@ using nlohmann::json;
 
 fs::path folder_of(const std::string& path) {
   return fs::is_directory(path) ? fs::path(path) : fs::path(path).parent_path();
-}
-
-// The tokenizer asked for, the model's own, or none.
-std::unique_ptr<Tokenizer> open_tokenizer(const OpenOptions& options, const std::string& path) {
-  if (!options.tokenizer.empty()) {
-    fs::path file = options.tokenizer;
-    if (fs::is_directory(file)) file /= "tokenizer.json";
-    return load_tokenizer_json(file.string());
-  }
-  const fs::path own = folder_of(path) / "tokenizer.json";
-  return fs::exists(own) ? load_tokenizer_json(own.string()) : nullptr;
 }
 
 // An id or a list of ids; null means none. Ids that the embedding does not have are refused.
@@ -44,28 +34,41 @@ std::vector<int32_t> read_ids(const json& value, const std::string& where, int64
   return ids;
 }
 
-// `prefix` stands before the keys eos_token_id and bos_token_id.
-void read_special(const json& config, const std::string& file, const std::string& prefix,
-                  int64_t rows, SpecialIds& special) {
+void read_special(const json& config, const std::string& file, int64_t rows, SpecialIds& special) {
   if (!config.is_object()) throw InputError(file + ": expected a JSON object");
-  if (const auto eos = config.find(prefix + "eos_token_id"); eos != config.end())
-    special.eos = read_ids(*eos, file + ": " + eos.key(), rows);
-  if (const auto bos = config.find(prefix + "bos_token_id"); bos != config.end()) {
-    const std::vector<int32_t> ids = read_ids(*bos, file + ": " + bos.key(), rows);
+  if (const auto eos = config.find("eos_token_id"); eos != config.end())
+    special.eos = read_ids(*eos, file + ": eos_token_id", rows);
+  if (const auto bos = config.find("bos_token_id"); bos != config.end()) {
+    const std::vector<int32_t> ids = read_ids(*bos, file + ": bos_token_id", rows);
     special.bos = ids.empty() ? -1 : ids.front();
   }
+}
+
+// The keys of a GGUF file. Both "end of text" and "end of turn" end an answer.
+void read_gguf_special(const json& metadata, const std::string& file, int64_t rows,
+                       SpecialIds& special) {
+  const auto ids_of = [&](const char* key) {
+    const auto id = metadata.find(key);
+    return id == metadata.end() ? std::vector<int32_t>{} : read_ids(*id, file + ": " + key, rows);
+  };
+  for (const char* key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"})
+    for (const int32_t id : ids_of(key))
+      if (std::find(special.eos.begin(), special.eos.end(), id) == special.eos.end())
+        special.eos.push_back(id);
+  for (const int32_t id : ids_of("tokenizer.ggml.bos_token_id")) special.bos = id;
 }
 
 SpecialIds special_ids(const ModelFiles& files) {
   SpecialIds special;
   const int64_t rows = files.config.embedding_rows;
-  const bool is_gguf = files.checkpoint->container() == "GGUF";
-  read_special(files.checkpoint->config(),
-               files.checkpoint->source() + (is_gguf ? "" : ": config.json"),
-               is_gguf ? "tokenizer.ggml." : "", rows, special);
+  const json& config = files.checkpoint->config();
+  if (config.contains("general.architecture"))
+    read_gguf_special(config, files.checkpoint->source(), rows, special);
+  else
+    read_special(config, files.checkpoint->source() + ": config.json", rows, special);
   const fs::path generation = folder_of(files.path) / "generation_config.json";
   if (fs::exists(generation))  // written for generation: it wins
-    read_special(read_json_file(generation.string()), generation.string(), "", rows, special);
+    read_special(read_json_file(generation.string()), generation.string(), rows, special);
   return special;
 }
 
@@ -78,7 +81,7 @@ ModelFiles open_model_files(const OpenOptions& options) {
   files.path = resolved.path;
   files.checkpoint = open_checkpoint(files.path);
   files.config = read_model_config(*files.checkpoint, options.warn);
-  files.tokenizer = open_tokenizer(options, files.path);
+  files.tokenizer = open_tokenizer(options, files);
   files.special = special_ids(files);
   if (files.tokenizer && files.tokenizer->vocab_size() > files.config.embedding_rows)
     throw InputError(files.path + ": the tokenizer has ids up to " +

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "src/tokenizer/character_tables.h"
 #include "src/base/utf8.h"
+#include "src/tokenizer/character_tables.h"
 
 namespace krait {
 namespace {

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "krait/error.h"
+#include "src/base/utf8.h"
 #include "src/tokenizer/byte_alphabet.h"
 
 namespace krait {
@@ -17,11 +18,35 @@ Bpe::Bpe(const Vocabulary& vocabulary, std::span<const Merge> merges, bool whole
     const char c = static_cast<char>(byte);
     byte_tokens_[static_cast<size_t>(byte)] = vocabulary.find(alphabet_from_bytes({&c, 1}));
   }
+  set_merges(merges);
+}
+
+Bpe::Bpe(const Vocabulary& vocabulary, std::span<const Merge> merges, const CharacterRules& rules)
+    : vocabulary_(vocabulary), whole_words_(rules.whole_words), characters_(rules) {
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  for (size_t byte = 0; byte < 256; ++byte) {
+    const std::string name = {'<', '0', 'x', kDigits[byte / 16], kDigits[byte % 16], '>'};
+    byte_tokens_[byte] = rules.byte_fallback ? vocabulary.find(name) : -1;
+  }
+  for (int32_t id = 0; id < vocabulary.size(); ++id) {
+    const std::string_view text = vocabulary.text(id);
+    if (!text.empty() && utf8_unit(text, 0).length == text.size())
+      character_tokens_.insert(text, id);
+  }
+  set_merges(merges);
+}
+
+void Bpe::set_merges(std::span<const Merge> merges) {
   merges_.resize(std::bit_ceil(std::max<size_t>(merges.size() * 2, 2)));
   shift_ = 64 - std::countr_zero(merges_.size());
   uint32_t rank = 0;
   for (const Merge& merge : merges) insert(merge, rank++);
   find_whole_tokens();
+}
+
+// What a piece looks like that is this token.
+std::string_view Bpe::spelling(int32_t id) const noexcept {
+  return characters_ ? vocabulary_.text(id) : vocabulary_.bytes(id);
 }
 
 size_t Bpe::first_slot(uint64_t pair) const noexcept {
@@ -64,23 +89,23 @@ std::vector<Merge> Bpe::merges() const {
 void Bpe::find_whole_tokens() {
   std::vector<int32_t> ids;
   for (int32_t id = 0; id < vocabulary_.size(); ++id) {
-    const std::string_view bytes = vocabulary_.bytes(id);
-    if (bytes.empty()) continue;
+    const std::string_view piece = spelling(id);
+    if (piece.empty()) continue;
     if (whole_words_) {
-      if (!bytes_from_alphabet(vocabulary_.text(id))) continue;
+      if (!characters_ && !bytes_from_alphabet(vocabulary_.text(id))) continue;
     } else {
       ids.clear();
-      encode(bytes, ids);
+      encode(piece, ids);
       if (ids.size() != 1 || ids[0] != id) continue;
     }
-    whole_.insert(bytes, id);
-    longest_whole_ = std::max(longest_whole_, bytes.size());
+    whole_.insert(piece, id);
+    longest_whole_ = std::max(longest_whole_, piece.size());
   }
 }
 
 void Bpe::encode(std::string_view piece, std::vector<int32_t>& ids) const {
   if (piece.size() <= longest_whole_) {
-    const int32_t id = whole_.find(piece, [this](int32_t i) { return vocabulary_.bytes(i); });
+    const int32_t id = whole_.find(piece, [this](int32_t i) { return spelling(i); });
     if (id >= 0) return ids.push_back(id);
   }
   if (piece.size() <= kShortPiece)
@@ -89,15 +114,49 @@ void Bpe::encode(std::string_view piece, std::vector<int32_t>& ids) const {
     merge_long(piece, ids);
 }
 
+// Calls add(id) for the symbols that merging starts from: never more than the piece has bytes.
+template <class Add>
+void Bpe::add_symbols(std::string_view piece, Add add) const {
+  if (characters_) return add_characters(piece, add);
+  for (const char c : piece) {
+    const int32_t id = byte_tokens_[static_cast<unsigned char>(c)];
+    if (id >= 0) add(id);
+  }
+}
+
+template <class Add>
+void Bpe::add_characters(std::string_view piece, Add add) const {
+  bool unknown = false;  // one or more characters wait to become the unknown token
+  const auto finish_unknown = [&] {
+    if (unknown) add(characters_->unknown);
+    unknown = false;
+  };
+  const auto has_token = [&](char c) { return byte_tokens_[static_cast<unsigned char>(c)] >= 0; };
+  for (size_t at = 0; at < piece.size();) {
+    const std::string_view character = piece.substr(at, utf8_unit(piece, at).length);
+    at += character.size();
+    const int32_t id =
+        character_tokens_.find(character, [this](int32_t i) { return vocabulary_.text(i); });
+    if (id >= 0) {
+      finish_unknown();
+      add(id);
+    } else if (std::all_of(character.begin(), character.end(), has_token)) {
+      // In Hugging Face tokenizers bytes overtake the unknown characters before them.
+      for (const char c : character) add(byte_tokens_[static_cast<unsigned char>(c)]);
+    } else if (characters_->unknown >= 0) {
+      if (!characters_->fuse_unknown) finish_unknown();
+      unknown = true;
+    }
+  }
+  finish_unknown();
+}
+
 void Bpe::merge_short(std::string_view piece, std::vector<int32_t>& ids) const {
   KRAIT_CHECK(piece.size() <= kShortPiece);
   std::array<int32_t, kShortPiece> symbols;
   std::array<Result, kShortPiece> merged;  // merged[i]: what symbols i and i + 1 become
   size_t count = 0;
-  for (const char c : piece) {
-    const int32_t id = byte_tokens_[static_cast<unsigned char>(c)];
-    if (id >= 0) symbols[count++] = id;
-  }
+  add_symbols(piece, [&](int32_t id) { symbols[count++] = id; });
   for (size_t i = 0; i + 1 < count; ++i) merged[i] = lookup(symbols[i], symbols[i + 1]);
   while (count > 1) {
     size_t best = 0;
@@ -126,12 +185,10 @@ void Bpe::merge_long(std::string_view piece, std::vector<int32_t>& ids) const {
                      " bytes without a break; expected less than 4 GiB");
   std::vector<Symbol> symbols;
   symbols.reserve(piece.size());
-  for (const char c : piece) {
-    const int32_t id = byte_tokens_[static_cast<unsigned char>(c)];
-    if (id < 0) continue;
+  add_symbols(piece, [&](int32_t id) {
     const auto place = static_cast<uint32_t>(symbols.size());
     symbols.push_back({id, place - 1, place + 1});  // the first one's previous is kNone
-  }
+  });
   if (symbols.empty()) return;
   symbols.back().next = kNone;
 

@@ -1,8 +1,10 @@
-// The `model` of a tokenizer.json with byte-level BPE.
+// The `model` of a tokenizer.json with merges.
 #pragma once
 
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "src/tokenizer/bpe.h"
 #include "src/tokenizer/json_field.h"
@@ -12,16 +14,14 @@ namespace krait {
 
 inline constexpr int32_t kMaxTokenId = (1 << 22) - 1;  // bounds memory; real ones are far below
 
-struct BpeModel {
-  std::unique_ptr<Vocabulary> vocabulary;
-  std::unique_ptr<Bpe> bpe;
-};
+// The bytes a token stands for, from how the vocabulary writes it.
+using BytesOf = std::string (*)(std::string_view text);
 
-// Throws InputError for what is not byte-level BPE or not consistent.
-BpeModel read_bpe_model(const JsonField& model);
+// Throws InputError for a model that is not BPE, that drops merges or marks subwords, and for a
+// vocabulary that is not consistent.
+std::unique_ptr<Vocabulary> read_bpe_vocabulary(const JsonField& model, BytesOf bytes_of);
 
-// Adds a token. It stands for the bytes that `meaning` spells in the byte alphabet, or else for
-// `meaning` as it is.
-void add_token(Vocabulary& vocabulary, int32_t id, std::string_view text, std::string_view meaning);
+// Throws InputError for merges of what is not in the vocabulary.
+std::vector<Merge> read_bpe_merges(const JsonField& merges, const Vocabulary& vocabulary);
 
 }  // namespace krait

@@ -29,22 +29,22 @@ std::string pre_tokenizer_name(const PreTokenizer& pre_tokenizer, bool whole_wor
 VocabularyTables ByteLevelTokenizer::tables() const {
   // NFC is passed over: GGUF cannot say it and llama.cpp does without, so that its readers cut text
   // of decomposed characters in other tokens.
-  for (const NormalForm form : parts_.normalizer.forms())
+  for (const NormalForm form : normalizer_.forms())
     if (form != NormalForm::nfc) fail_gguf("the normalizer is another than NFC");
-  if (parts_.add_prefix_space) fail_gguf("add_prefix_space of the pre-tokenizer is true");
+  if (add_prefix_space_) fail_gguf("add_prefix_space of the pre-tokenizer is true");
   VocabularyTables tables;
   tables.model = "gpt2";
-  tables.pre = pre_tokenizer_name(parts_.pre_tokenizer, parts_.bpe->whole_words());
-  add_tokens(*parts_.vocabulary, parts_.added_tokens, tables);
-  for (const Merge& merge : parts_.bpe->merges()) {
-    const std::string_view left = parts_.vocabulary->text(merge.left);
-    const std::string_view right = parts_.vocabulary->text(merge.right);
+  tables.pre = pre_tokenizer_name(pre_tokenizer_, parts().bpe->whole_words());
+  add_tokens(*parts().vocabulary, parts().added_tokens, tables);
+  for (const Merge& merge : parts().bpe->merges()) {
+    const std::string_view left = parts().vocabulary->text(merge.left);
+    const std::string_view right = parts().vocabulary->text(merge.right);
     std::string line = std::string(left) + " " + std::string(right);
     if (std::count(line.begin(), line.end(), ' ') != 1)
       fail_gguf("a merge is of tokens with spaces in them: " + quote(line));
     tables.merges.push_back(std::move(line));
   }
-  add_template(parts_.prefix, parts_.suffix, tables);
+  add_template(parts().prefix, parts().suffix, tables);
   return tables;
 }
 

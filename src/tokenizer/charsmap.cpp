@@ -40,6 +40,8 @@ std::string charsmap_problem(std::string_view charsmap) {
   if (replacements.back() != '\0' || !is_valid_utf8(replacements))
     return "has replacements that are no UTF-8 ended by NUL";
   const size_t units = trie.size() / kUnit;
+  // A walk starts at the first unit without asking what it is, and goes on to nodes only.
+  if (is_value(unit_at(trie, 0))) return "has a trie that begins with a value";
   for (size_t i = 0; i < units; ++i) {
     const uint32_t unit = unit_at(trie, i);
     if (is_value(unit)) continue;

@@ -7,8 +7,8 @@
 #include <utf8proc.h>
 
 #include "krait/error.h"
-#include "src/tokenizer/character_tables.h"
 #include "src/base/utf8.h"
+#include "src/tokenizer/character_tables.h"
 
 namespace krait {
 namespace {

@@ -4,11 +4,12 @@
 
 #include "krait/error.h"
 #include "src/base/utf8.h"
+#include "src/tokenizer/gguf_tables.h"
+#include "src/tokenizer/metaspace.h"
 
 namespace krait {
 namespace {
 
-constexpr std::string_view kSpace = "\xE2\x96\x81";  // U+2581
 constexpr size_t kMaxStretch = size_t{1} << 29;  // the library counts in int, three bytes a space
 
 std::string bytes_of(const SentencepieceModel& model, size_t id) {
@@ -17,15 +18,8 @@ std::string bytes_of(const SentencepieceModel& model, size_t id) {
     case GgufTokenType::unknown: return model.unknown_surface;
     case GgufTokenType::control: return piece;
     case GgufTokenType::byte: return std::string(1, static_cast<char>(byte_of_piece(piece)));
-    default: break;
+    default: return without_metaspaces(piece);
   }
-  std::string bytes;
-  for (size_t at = 0; at < piece.size();) {
-    const bool space = piece.compare(at, kSpace.size(), kSpace) == 0;
-    bytes += space ? ' ' : piece[at];
-    at += space ? kSpace.size() : 1;
-  }
-  return bytes;
 }
 
 Vocabulary vocabulary_of(const SentencepieceModel& model) {
@@ -128,13 +122,10 @@ bool SentencepieceTokenizer::strips_leading_space() const noexcept {
 }
 
 VocabularyTables SentencepieceTokenizer::tables() const {
-  const auto refuse = [](const std::string& what) {
-    throw InputError("a GGUF file has no words for this tokenizer: " + what);
-  };
-  if (model_.algorithm != SentencepieceModel::Algorithm::bpe) refuse("it is a unigram model");
-  if (!model_.charsmap.empty()) refuse("it has normalisation rules");
-  if (model_.remove_extra_whitespaces) refuse("it removes extra white space");
-  if (!model_.byte_fallback) refuse("it has no byte_fallback");
+  if (model_.algorithm != SentencepieceModel::Algorithm::bpe) fail_gguf("it is a unigram model");
+  if (!model_.charsmap.empty()) fail_gguf("it has normalisation rules");
+  if (model_.remove_extra_whitespaces) fail_gguf("it removes extra white space");
+  if (!model_.byte_fallback) fail_gguf("it has no byte_fallback");
   VocabularyTables tables;
   tables.model = "llama";
   tables.tokens = model_.pieces;

@@ -39,8 +39,8 @@ class Check {
           names_.source +
           ": no piece has type 2 (unknown); expected one, for what has no other piece");
     if (model_.byte_fallback && bytes_ != 256)
-      throw InputError(names_.source + ": byte_fallback needs all 256 pieces of bytes, <0x00> to " +
-                       "<0xFF>; found " + std::to_string(bytes_));
+      throw InputError(names_.source + ": the model has " + std::to_string(bytes_) +
+                       " pieces of bytes; expected all 256, <0x00> to <0xFF>");
   }
 
  private:

@@ -56,9 +56,13 @@ class Translator {
     if (take(R"(\p{L})")) return class_of(letter_class());
     if (take(R"(\p{N})")) return class_of(number_class());
     if (!in_set && take(R"(\S)")) return class_of("^" + space_class());
-    if (rest_.size() < 2 || !(is_in(rest_[1], "rnt") || is_punctuation(rest_[1]))) return false;
+    if (rest_.size() < 2 || !is_in(rest_[1], R"(rnt\.^$|?*+()[]{}-/)")) return false;
     copy(2);
     return true;
+  }
+
+  static bool is_class(std::string_view text) {
+    return text.starts_with(R"(\s)") || text.starts_with(R"(\p)");
   }
 
   bool set() {
@@ -70,6 +74,12 @@ class Translator {
         copy(1);
         return true;
       }
+      // A class is no end of a range: what '-' beside one means differs.
+      if (is_class(rest_)) {
+        if (!escape(true) || (rest_.starts_with('-') && !rest_.starts_with("-]"))) return false;
+        continue;
+      }
+      if (rest_[0] == '-' && is_class(rest_.substr(1))) return false;
       if (rest_[0] == '\\') {
         if (!escape(true)) return false;
         continue;

@@ -1,15 +1,15 @@
 // Tokenizers from the metadata of GGUF files. What the names of pre-tokenisers mean and what holds
 // where a file is silent follows llama.cpp (src/llama-vocab.cpp), for which such files are made.
 #include <algorithm>
-#include <array>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "krait/error.h"
-#include "src/base/json.h"
 #include "src/tokenizer/bpe_json.h"
+#include "src/tokenizer/byte_alphabet.h"
 #include "src/tokenizer/byte_level.h"
 #include "src/tokenizer/gguf_vocabulary.h"
 #include "src/tokenizer/json_field.h"
@@ -55,29 +55,8 @@ void add_tokens_to(Vocabulary& vocabulary, const VocabularyTables& tables, const
     if (text.empty() || !passes(tables.token_type[id])) continue;
     const int32_t other = vocabulary.find(text);
     if (other >= 0) tokens[id].fail("another: that is token " + std::to_string(other));
-    add_token(vocabulary, static_cast<int32_t>(id), text, text);
+    vocabulary.add(static_cast<int32_t>(id), text, bytes_from_alphabet(text).value_or(text));
   }
-}
-
-std::vector<Merge> read_merges(const JsonField& merges, const Vocabulary& vocabulary) {
-  std::vector<Merge> list(merges.size());
-  for (size_t rank = 0; rank < list.size(); ++rank) {
-    const nlohmann::json& merge = merges.value()[rank];
-    if (!merge.is_string()) merges[rank].fail("a string");
-    const std::string_view text = merge.get_ref<const std::string&>();
-    const size_t space = text.find(' ', 1);  // the left part may be a space
-    if (space == std::string_view::npos || space + 1 == text.size())
-      merges[rank].fail("two parts with a space between them");
-    const auto id_of = [&](std::string_view part) {
-      const int32_t id = vocabulary.find(part);
-      if (id < 0) merges[rank].fail("normal tokens; " + quote(part) + " is none");
-      return id;
-    };
-    const std::string_view left = text.substr(0, space);
-    const std::string_view right = text.substr(space + 1);
-    list[rank] = {id_of(left), id_of(right), id_of(std::string(left) + std::string(right))};
-  }
-  return list;
 }
 
 std::vector<AddedToken> added_tokens(const VocabularyTables& tables) {
@@ -101,25 +80,20 @@ std::unique_ptr<Tokenizer> read_byte_level(const JsonField& root) {
     if (tables.token_type[id] == GgufTokenType::byte)
       root["tokenizer.ggml.token_type"][id].fail("1 to 5 where tokenizer.ggml.model is \"gpt2\"");
 
-  auto vocabulary = std::make_unique<Vocabulary>();
   const auto is_normal = [](int32_t type) { return type == GgufTokenType::normal; };
   const auto is_added = [](int32_t type) {
     return type != GgufTokenType::normal && type != GgufTokenType::unused;
   };
-  add_tokens_to(*vocabulary, tables, tokens, is_normal);
-  const std::vector<Merge> merges = read_merges(root["tokenizer.ggml.merges"], *vocabulary);
-  auto bpe = std::make_unique<Bpe>(*vocabulary, merges, family.whole_words);
-  add_tokens_to(*vocabulary, tables, tokens, is_added);
-
+  ByteLevelParts parts;
+  parts.vocabulary = std::make_unique<Vocabulary>();
+  add_tokens_to(*parts.vocabulary, tables, tokens, is_normal);
+  parts.bpe = std::make_unique<Bpe>(
+      *parts.vocabulary, read_bpe_merges(root["tokenizer.ggml.merges"], *parts.vocabulary),
+      family.whole_words);
+  add_tokens_to(*parts.vocabulary, tables, tokens, is_added);
+  parts.added_tokens = added_tokens(tables);
+  parts.pre_tokenizer = PreTokenizer(std::move(family.steps));
   const TextEnds ends = read_gguf_ends(root, tables, family.add_bos);
-  ByteLevelParts parts{std::move(vocabulary),
-                       std::move(bpe),
-                       added_tokens(tables),
-                       Normalizer({}),
-                       PreTokenizer(std::move(family.steps)),
-                       false,
-                       {},
-                       {}};
   if (ends.bos >= 0) parts.prefix.push_back(ends.bos);
   if (ends.eos >= 0) parts.suffix.push_back(ends.eos);
   return std::make_unique<ByteLevelTokenizer>(std::move(parts));

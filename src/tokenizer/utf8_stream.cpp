@@ -27,13 +27,8 @@ std::string Utf8Stream::finish() { return repair_utf8(std::exchange(pending_, {}
 
 std::string decode(const Tokenizer& tokenizer, std::span<const int32_t> ids, bool keep_special) {
   std::string bytes;
-  bool strip = tokenizer.strips_leading_space();
-  for (const int32_t id : ids) {
-    const std::string token = tokenizer.token_bytes(id, keep_special);
-    const bool dummy = strip && token.starts_with(' ');
-    bytes += std::string_view(token).substr(dummy ? 1 : 0);
-    strip = strip && token.empty();
-  }
+  for (const int32_t id : ids) bytes += tokenizer.token_bytes(id, keep_special);
+  if (tokenizer.strips_leading_space() && bytes.starts_with(' ')) bytes.erase(0, 1);
   return is_valid_utf8(bytes) ? bytes : repair_utf8(bytes);
 }
 

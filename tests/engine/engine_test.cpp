@@ -8,6 +8,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "krait/error.h"
 #include "tests/support/expect_error.h"
@@ -132,6 +133,35 @@ TEST_F(EngineTest, GenerationStreamsExactlyItsText) {
   EXPECT_EQ(streamed, result.text);
   EXPECT_LE(result.ids.size(), 60u);
   for (const int32_t id : result.ids) EXPECT_LT(id, engine->sampled_vocab());
+}
+
+// A Llama-style tokenizer whose every token begins with a space.
+TEST_F(EngineTest, OnlyATextThatStartsFromNothingLosesItsFirstSpace) {
+  nlohmann::json document = nlohmann::json::parse(R"({
+    "added_tokens": [{"id": 1, "content": "<s>", "special": true, "normalized": false,
+                      "single_word": false, "lstrip": false, "rstrip": false}],
+    "pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581"},
+    "decoder": {"type": "Sequence", "decoders": [
+      {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "},
+      {"type": "ByteFallback"}, {"type": "Fuse"},
+      {"type": "Strip", "content": " ", "start": 1, "stop": 0}]},
+    "model": {"vocab": {"<s>": 1}, "merges": []}})");
+  for (int id = 0; id < 300; ++id)
+    if (id != 1) document["model"]["vocab"]["\u2581w" + std::to_string(id)] = id;
+  folder_.write("model/tokenizer.json", document.dump());
+  const auto engine = open();
+  GenerateOptions options = greedy(3);
+  options.sampling.frequency_penalty = 100;  // the model would only repeat the prompt
+  const auto text_after = [&](const std::vector<int32_t>& prompt) {
+    return generate(*engine, *engine->session(), prompt, options, {}).text;
+  };
+  EXPECT_THAT(text_after({1}), testing::MatchesRegex("w[0-9]+ w[0-9]+ w[0-9]+"));
+  EXPECT_THAT(text_after({1, 7}), testing::MatchesRegex(" w[0-9]+ w[0-9]+ w[0-9]+"));
+  const auto session = engine->session();
+  session->feed(std::vector<int32_t>{1, 7});
+  EXPECT_THAT(generate(*engine, *session, std::vector<int32_t>{1}, options, {}).text,
+              testing::StartsWith(" "))
+      << "a text that goes on";
 }
 
 TEST_F(EngineTest, SameSeedSameTextWhateverTheThreadsAndChunks) {

@@ -51,6 +51,7 @@ TEST(Characters, Letters) { expect_pattern_class("letters", "[" + letter_class()
 TEST(Characters, Numbers) { expect_pattern_class("numbers", "[" + number_class() + "]"); }
 TEST(Characters, SpacesInPatterns) { expect_pattern_class("spaces", "[" + space_class() + "]"); }
 TEST(Characters, Spaces) { expect_class("spaces", is_space); }
+TEST(Characters, Punctuation) { expect_pattern_class("punctuation", punctuation_pattern()); }
 TEST(Characters, WordCharacters) { expect_pattern_class("word_characters", word_pattern()); }
 
 // As in tools/golden/tokenizer_strings.py: blocks that no normal form touches.

@@ -1,9 +1,13 @@
 // Tokenizers and cases from files, for the tests of the tokenizer layer.
 #pragma once
 
+#include <algorithm>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -21,10 +25,14 @@ inline std::string golden_file(const std::string& name) {
   return KRAIT_TEST_GOLDEN "/tokenizer/" + name;
 }
 
-// The small byte-level tokenizer that is committed with its golden cases, as a JSON document.
-inline nlohmann::json small_document() {
-  return read_json_file(golden_file("small/tokenizer.json"));
+// Small tokenizers that are committed with their golden cases, as JSON documents: a byte-level one;
+// one whose merges cross what pre-tokenizers cut; one in the style of Llama.
+inline nlohmann::json golden_document(const std::string& kind) {
+  return read_json_file(golden_file(kind + "/tokenizer.json"));
 }
+inline nlohmann::json small_document() { return golden_document("small"); }
+inline nlohmann::json wide_document() { return golden_document("wide"); }
+inline nlohmann::json metaspace_document() { return golden_document("metaspace"); }
 
 inline std::unique_ptr<Tokenizer> load_document(const nlohmann::json& document) {
   const TempFolder folder;
@@ -53,6 +61,27 @@ inline size_t expect_cases(const Tokenizer& tokenizer, const nlohmann::json& cas
     if (++failures == 3) break;
   }
   return cases.size();
+}
+
+// Holds the tokenizer to a vocabulary test of llama.cpp: texts with a separator line between, and
+// their ids, one line each. Returns the number of cases.
+inline int expect_llama_cpp_cases(const Tokenizer& tokenizer, const std::filesystem::path& texts,
+                                  const std::filesystem::path& ids) {
+  std::stringstream input;
+  input << std::ifstream(texts, std::ios::binary).rdbuf();
+  const std::string text = input.str();
+  std::ifstream output(ids);
+  const std::string separator = "\n__ggml_vocab_test__\n";
+  int cases = 0;
+  std::string line;
+  for (size_t at = 0; at < text.size() && std::getline(output, line); ++cases) {
+    const size_t end = std::min(text.find(separator, at), text.size());
+    std::istringstream numbers(line);
+    const std::vector<int32_t> expected(std::istream_iterator<int32_t>(numbers), {});
+    EXPECT_EQ(tokenizer.encode(text.substr(at, end - at)), expected) << "case " << cases;
+    at = end + separator.size();
+  }
+  return cases;
 }
 
 }  // namespace krait::test

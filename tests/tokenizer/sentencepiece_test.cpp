@@ -47,11 +47,13 @@ TEST(SentencepieceGolden, Mistral) {
   EXPECT_EQ(expect_golden(*tokenizer, model_file("mistral-v3.json")), 329u);
 }
 
-// For developers: thousands of cases from make_sentencepiece_golden.py --out FILE.
+// For developers: thousands of cases from make_sentencepiece_golden.py --out FILE, over the model
+// in KRAIT_SENTENCEPIECE or Mistral's.
 TEST(SentencepieceGolden, GoldenFileOfTheDeveloper) {
   const char* cases = std::getenv("KRAIT_SENTENCEPIECE_GOLDEN");
   if (cases == nullptr) GTEST_SKIP() << "KRAIT_SENTENCEPIECE_GOLDEN names no file of cases";
-  const auto file = mistral_file();
+  const char* named = std::getenv("KRAIT_SENTENCEPIECE");
+  const auto file = named != nullptr ? std::optional<std::string>(named) : mistral_file();
   if (!file) GTEST_SKIP() << "no Mistral tokenizer: see KRAIT_TEST_DATA";
   const size_t count = expect_golden(*load_tokenizer_sentencepiece(*file), cases);
   RecordProperty("cases", static_cast<int>(count));

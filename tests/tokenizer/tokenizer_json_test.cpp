@@ -92,7 +92,7 @@ TEST(TokenizerJson, RefusesWhatIsNotJson) {
 TEST(TokenizerJson, RefusesADocumentThatIsNotAnObject) {
   for (const json& document : {json::array(), json(), json(3), json("x")})
     EXPECT_THAT(refusal(document), HasSubstr("the document is "));
-  EXPECT_THAT(refusal(json::object()), HasSubstr("pre_tokenizer is null or missing"));
+  EXPECT_THAT(refusal(json::object()), HasSubstr("model is null or missing"));
 }
 
 TEST(TokenizerJson, RefusesMembersItDoesNotKnow) {
@@ -126,7 +126,9 @@ TEST(TokenizerJson, RefusesMarksOfSubwords) {
 }
 
 TEST(TokenizerJson, RefusesByteFallback) {
-  expect_refused("/model/byte_fallback", true, "model.byte_fallback", "false");
+  json document = with("/model/byte_fallback", true);
+  document["normalizer"] = nullptr;
+  EXPECT_THAT(refusal(document), HasSubstr("pre_tokenizer.type is \"ByteLevel\""));
   expect_refused("/model/byte_fallback", "no", "model.byte_fallback", "true or false");
 }
 
@@ -181,7 +183,7 @@ TEST(TokenizerJson, RefusesNormalizersItDoesNotHave) {
 }
 
 TEST(TokenizerJson, RefusesPreTokenizersItDoesNotHave) {
-  for (const char* type : {"Metaspace", "Whitespace", "Split", "Punctuation", "BertPreTokenizer"})
+  for (const char* type : {"Whitespace", "WhitespaceSplit", "UnicodeScripts", "BertPreTokenizer"})
     expect_refused("/pre_tokenizer/type", type, "pre_tokenizer.type", "ByteLevel");
   expect_refused("/pre_tokenizer", nullptr, "pre_tokenizer", "ByteLevel");
   expect_refused("/pre_tokenizer/add_prefix_space", nullptr, "pre_tokenizer.add_prefix_space",
@@ -197,8 +199,8 @@ TEST(TokenizerJson, RefusesOrdersOfPreTokenizersThatItCannotFollow) {
   json spaced = bytes;
   spaced["add_prefix_space"] = true;
   const json digits = {{"type", "Digits"}, {"individual_digits", true}};
-  expect_refused("/pre_tokenizer", sequence_of({bytes, digits}),
-                 "pre_tokenizer.pretokenizers[1].type", "no step after ByteLevel");
+  expect_refused("/pre_tokenizer", sequence_of({bytes, bytes}),
+                 "pre_tokenizer.pretokenizers[1].type", "one ByteLevel step");
   expect_refused("/pre_tokenizer", sequence_of({digits, spaced}),
                  "pre_tokenizer.pretokenizers[1].add_prefix_space", "false");
   expect_refused("/pre_tokenizer", sequence_of({digits}), "pre_tokenizer", "a ByteLevel step");

@@ -17,6 +17,7 @@ import pathlib
 import tokenizers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+import tokenizer_kinds
 import tokenizer_strings
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -60,14 +61,9 @@ def small_tokenizer():
     return json.loads(tokenizer.to_str())
 
 
-def added(ident, content, **flags):
-    token = dict(id=ident, content=content, single_word=False, lstrip=False, rstrip=False,
-                 normalized=False, special=False)
-    return token | flags
-
-
 def variants(small):
     """Merge patches (RFC 7396) of the small tokenizer, each with texts that they matter for."""
+    added = tokenizer_kinds.added
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True,
                   "use_regex": True}
     end, pad = small["added_tokens"][:2]
@@ -136,14 +132,24 @@ def merge_patch(target, patch):
     return target
 
 
-def write_variants(small, path):
+def write_variants(base, variants_of_base, path):
     items = []
-    for name, patch, texts, options in variants(small):
-        tokenizer = Tokenizer.from_str(json.dumps(merge_patch(copy.deepcopy(small), patch)))
+    for name, patch, texts, options in variants_of_base:
+        tokenizer = Tokenizer.from_str(json.dumps(merge_patch(copy.deepcopy(base), patch)))
         strings = texts + tokenizer_strings.make(12, seed=len(items))
         cases = [case_of(tokenizer, text, options) for text in strings]
         items.append({"name": name, "patch": patch, "options": options, "cases": cases})
     write(path, {"tokenizers": tokenizers.__version__, "variants": items}, "variants")
+
+
+def write_kind(document, variants_of_kind, folder, seed):
+    """A tokenizer, cases for it and for its variants."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tokenizer.json").write_text(
+        json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
+    strings = tokenizer_strings.make(300, seed)
+    write_cases(Tokenizer.from_str(json.dumps(document)), strings, seed, folder / "cases.json")
+    write_variants(document, variants_of_kind, folder / "variants.json")
 
 
 def ranges(codes):
@@ -166,10 +172,12 @@ def write_characters(small, path):
     """What every character is to the splitter and to the matcher of single_word tokens, and a hash
     of every character's normal forms in several surroundings."""
     splitter = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    punctuation = pre_tokenizers.Punctuation("isolated")
     pieces = lambda text: len(splitter.pre_tokenize_str(text))
     word = Tokenizer.from_str(json.dumps(small | {
-        "added_tokens": small["added_tokens"][:2] + [added(900, "foo", single_word=True)]}))
-    classes = {"letters": [], "numbers": [], "spaces": [], "word_characters": []}
+        "added_tokens": small["added_tokens"][:2] + [tokenizer_kinds.added(900, "foo", single_word=True)]}))
+    classes = {"letters": [], "numbers": [], "spaces": [], "word_characters": [],
+               "punctuation": []}
     characters = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
     for code in characters:
         if pieces("a" + chr(code)) == 1:
@@ -178,6 +186,8 @@ def write_characters(small, path):
             classes["numbers"].append(code)
         elif pieces("!" + chr(code)) == 2:
             classes["spaces"].append(code)
+        if len(punctuation.pre_tokenize_str("aa" + chr(code) + "aa")) == 3:
+            classes["punctuation"].append(code)
         if word.encode("foo" + chr(code)).ids[0] != 900:
             classes["word_characters"].append(code)
     hashes = {}
@@ -211,12 +221,10 @@ def main():
         return
     write_cases(tokenizer, tokenizer_strings.make(500, 2), 2, GOLDEN / "gpt-neox.json")
     small = small_tokenizer()
-    path = GOLDEN / "small" / "tokenizer.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(small, ensure_ascii=False, separators=(",", ":")) + "\n")
-    write_cases(Tokenizer.from_str(json.dumps(small)), tokenizer_strings.make(300, 3), 3,
-                GOLDEN / "small" / "cases.json")
-    write_variants(small, GOLDEN / "small" / "variants.json")
+    write_kind(small, variants(small), GOLDEN / "small", 3)
+    write_kind(tokenizer_kinds.wide(), tokenizer_kinds.wide_variants(), GOLDEN / "wide", 4)
+    metaspace = tokenizer_kinds.metaspace()
+    write_kind(metaspace, tokenizer_kinds.metaspace_variants(metaspace), GOLDEN / "metaspace", 5)
     write_characters(small, GOLDEN / "characters.json")
 
 
