@@ -9,9 +9,8 @@ namespace {
 Value list_count(Run& run, const Value& self, const Arguments& arguments) {
   const Bound bound = arguments.bind(run, "count", {"value"});
   const auto& items = self.list()->items;
-  return Value::integer(std::count_if(items.begin(), items.end(), [&](const Value& item) {
-    return equal(run, item, *bound[0]);
-  }));
+  return Value::integer(std::count_if(
+      items.begin(), items.end(), [&](const Value& item) { return equal(run, item, *bound[0]); }));
 }
 
 Value list_index(Run& run, const Value& self, const Arguments& arguments) {

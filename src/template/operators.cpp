@@ -120,7 +120,8 @@ Value repeat(Run& run, const Value& sequence, int64_t times) {
   run.charge(size * count);
   if (sequence.string()) {
     std::string text;
-    for (size_t i = 0; i < (sequence.string()->empty() ? 0 : count); ++i) text += *sequence.string();
+    for (size_t i = 0; i < (sequence.string()->empty() ? 0 : count); ++i)
+      text += *sequence.string();
     return run.string(std::move(text));
   }
   std::vector<Value> items;

@@ -72,11 +72,11 @@ class Parser {
 
   StatementPtr parse_statement(int line) {
     static constexpr std::pair<std::string_view, Rule> kRules[] = {
-        {"if", &Parser::parse_if},          {"for", &Parser::parse_for},
-        {"set", &Parser::parse_set},        {"break", &Parser::parse_jump},
-        {"continue", &Parser::parse_jump},  {"with", &Parser::parse_with},
-        {"macro", &Parser::parse_macro},    {"call", &Parser::parse_call_block},
-        {"filter", &Parser::parse_filter},  {"generation", &Parser::parse_generation},
+        {"if", &Parser::parse_if},         {"for", &Parser::parse_for},
+        {"set", &Parser::parse_set},       {"break", &Parser::parse_jump},
+        {"continue", &Parser::parse_jump}, {"with", &Parser::parse_with},
+        {"macro", &Parser::parse_macro},   {"call", &Parser::parse_call_block},
+        {"filter", &Parser::parse_filter}, {"generation", &Parser::parse_generation},
     };
     for (const auto& [name, rule] : kRules) {
       if (!tokens_.at_name(name)) continue;
@@ -239,7 +239,8 @@ class Parser {
     Target tuple;
     tuple.is_tuple = true;
     tuple.parts.push_back(std::move(first));
-    while (tokens_.skip_sign(",") && tokens_.at(Kind::name) && !tokens_.at_name(end))
+    while (tokens_.skip_sign(",") && !tokens_.at_name(end) &&
+           (tokens_.at(Kind::name) || tokens_.at_sign("(")))
       tuple.parts.push_back(parse_target_item());
     return tuple;
   }

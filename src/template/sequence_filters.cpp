@@ -85,8 +85,7 @@ Value items_filter(Run& run, const Value& input, const Arguments& arguments) {
 
 Value reverse_filter(Run& run, const Value& input, const Arguments& arguments) {
   arguments.bind(run, "reverse", {});
-  if (input.string())
-    return slice_of(run, input, Value(), Value(), Value::integer(-1));
+  if (input.string()) return slice_of(run, input, Value(), Value(), Value::integer(-1));
   std::vector<Value> items = items_of(run, input);
   std::reverse(items.begin(), items.end());
   return run.list(std::move(items));
@@ -151,8 +150,7 @@ Value dictsort_filter(Run& run, const Value& input, const Arguments& arguments) 
     run.fail("the input of dictsort is of type " + std::string(input.type_name()) +
              "; expected a dict");
   const std::string by = bound[1] ? string_argument(run, *bound[1], "dictsort: by") : "key";
-  if (by != "key" && by != "value")
-    run.fail("dictsort: by is '" + by + "'; expected key or value");
+  if (by != "key" && by != "value") run.fail("dictsort: by is '" + by + "'; expected key or value");
   std::vector<Value> items = items_of(run, items_of_dict(run, *input.dict()));
   const bool is_reversed = truth_or(bound[2], false);
   if (is_reversed) std::reverse(items.begin(), items.end());
