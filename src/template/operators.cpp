@@ -201,7 +201,7 @@ bool contains(Run& run, const Value& container, const Value& item) {
     return std::any_of(container.list()->items.begin(), container.list()->items.end(),
                        [&](const Value& each) { return equal(run, each, item); });
   if (container.dict()) {
-    if (item.list() || item.dict()) fail_types(run, "in", item, container);
+    if (!is_hashable(item)) fail_types(run, "in", item, container);
     return find_member(*container.dict(), item) != nullptr;
   }
   if (container.is_undefined()) return false;

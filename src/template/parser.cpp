@@ -26,7 +26,7 @@ class Parser {
   // the end of the template.
   Body parse_body(Names ends) {
     const Nesting nesting(tokens_);
-    const int begin = tokens_.current().line;
+    const int begin = tag_line_;
     Body body;
     for (;;) {
       const int line = tokens_.current().line;
@@ -63,7 +63,7 @@ class Parser {
     return body;
   }
 
-  void end_tag() { tokens_.expect(Kind::statement_end, "'%}'"); }
+  void end_tag() { tag_line_ = tokens_.expect(Kind::statement_end, "'%}'").line; }
 
   static StatementPtr at_line(std::unique_ptr<Statement> node, int line) {
     node->line = line;
@@ -261,7 +261,8 @@ class Parser {
 
   TokenStream& tokens_;
   ExpressionParser expressions_;
-  int loops_ = 0;  // around this place, within the same macro
+  int tag_line_ = 1;  // of the latest statement's end
+  int loops_ = 0;     // around this place, within the same macro
 };
 
 }  // namespace

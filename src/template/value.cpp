@@ -1,5 +1,6 @@
 #include "src/template/value.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "krait/error.h"
@@ -47,6 +48,12 @@ int Value::depth() const noexcept {
   if (function()) return function()->depth;
   if (object()) return object()->depth();
   return 0;
+}
+
+bool is_hashable(const Value& value) {
+  if (!value.list()) return !value.dict();
+  const auto& items = value.list()->items;
+  return value.list()->is_tuple && std::all_of(items.begin(), items.end(), is_hashable);
 }
 
 std::optional<DictKey> dict_key(const Value& value) {

@@ -117,6 +117,9 @@ class Value {
   Data data_;
 };
 
+// Whether Python can hash it: neither a list nor a dict, nor a tuple that holds one.
+bool is_hashable(const Value& value);
+
 // The key for a scalar; nothing for what Python cannot hash (and for tuples, which no template
 // uses as keys).
 std::optional<DictKey> dict_key(const Value& value);

@@ -50,7 +50,6 @@ TEST(TemplateLimits, LengthOfOneExpression) {
        {"{{ 1" + repeated(" + 1", 100'000) + " }}", "{{ 1" + repeated(" * 1", 100'000) + " }}",
         "{{ a" + repeated(".a", 100'000) + " }}", "{{ a" + repeated("()", 100'000) + " }}",
         "{{ a" + repeated("[1]", 100'000) + " }}", "{{ a" + repeated("|d", 100'000) + " }}",
-        "{{ a" + repeated(" is defined", 80'000) + " }}",
         "{{ 1" + repeated(" ** 1", 100'000) + " }}", "{{ 1" + repeated(" if 1", 100'000) + " }}",
         "{% filter d" + repeated("|d", 100'000) + " %}{% endfilter %}"})
     EXPECT_THAT(error_of(source), HasSubstr("an expression of more than 250 operations"))
@@ -119,18 +118,21 @@ TEST(TemplateLimits, ValuesThatHoldThemselvesAreFreed) {
 }
 
 TEST(TemplateLimits, Steps) {
-  const std::string loop = "{% for a in range(99999) %}";
   const std::string end = "{% endfor %}";
   TemplateLimits limits;
   limits.steps = 1000;
   EXPECT_EQ(render("{% for a in range(100) %}{% endfor %}", {}, limits), "");
   EXPECT_THAT(error_of("{% for a in range(1001) %}{% endfor %}", {}, limits),
               HasSubstr("takes more than 1000 steps"));
-  EXPECT_THAT(error_of(repeated(loop, 4) + repeated(end, 4)), HasSubstr("steps"));
+  EXPECT_THAT(
+      error_of("{% set l = range(9999) %}" + repeated("{% for a in l %}", 4) + repeated(end, 4)),
+      HasSubstr("takes more than 20000000 steps"));
 }
 
 // Each would take hours without a limit.
 TEST(TemplateLimits, NothingTakesLong) {
+  TemplateLimits limits;
+  limits.steps = 2'000'000;  // a tenth of the default: the time grows in proportion
   const auto start = std::chrono::steady_clock::now();
   const std::string big = "{% set s = 'a' * 4000000 %}{% for i in range(99999) %}";
   for (const std::string body :
@@ -140,16 +142,16 @@ TEST(TemplateLimits, NothingTakesLong) {
         "{{ s|replace('b', '') == '' }}", "{{ s.split() == [] }}", "{{ s|list == [] }}",
         "{{ s|tojson == '' }}", "{{ [s]|string == '' }}", "{{ s.endswith(s) }}",
         "{{ s[::-1] == '' }}"})
-    EXPECT_NE(error_of(big + body + "{% endfor %}"), "") << body;
-  EXPECT_NE(
-      error_of("{% set l = [1] * 1000000 %}{% for i in range(99999) %}{{ 2 in l }}{% endfor %}"),
-      "");
+    EXPECT_NE(error_of(big + body + "{% endfor %}", {}, limits), "") << body;
+  EXPECT_NE(error_of("{% set l = [1] * 1000000 %}{% for i in range(99) %}{{ 2 in l }}{% endfor %}",
+                     {}, limits),
+            "");
   // Searches that are quadratic when done simply.
   render(
       "{% set s = 'a' * 1000000 %}{{ (s ~ 'b') in s }}{{ (('a' * 500000) ~ 'b') in s }}"
       "{{ s.find('a' * 500000 ~ 'b') }}{{ s.rfind('b' ~ 'a' * 500000) }}");
   render("{{ ('a ' * 500000).rsplit()|length }}{{ ('a ' * 500000).rsplit(' ')|length }}");
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::minutes(4));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::minutes(2));
 }
 
 TEST(TemplateLimits, BytesOfValues) {
@@ -242,7 +244,7 @@ TEST(TemplateLimits, DamagedTemplates) {
     }
     rendered += try_render(damaged, {{"d", {{"a", "x"}, {"b", "y"}}}, {"x", 3}}).error.empty();
   }
-  EXPECT_GT(rendered, 1000);
+  EXPECT_GT(rendered, 500);
 }
 
 }  // namespace
