@@ -151,7 +151,7 @@ TEST(TemplateLimits, NothingTakesLong) {
       "{% set s = 'a' * 1000000 %}{{ (s ~ 'b') in s }}{{ (('a' * 500000) ~ 'b') in s }}"
       "{{ s.find('a' * 500000 ~ 'b') }}{{ s.rfind('b' ~ 'a' * 500000) }}");
   render("{{ ('a ' * 500000).rsplit()|length }}{{ ('a ' * 500000).rsplit(' ')|length }}");
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::minutes(2));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60));
 }
 
 TEST(TemplateLimits, BytesOfValues) {
@@ -204,7 +204,7 @@ TEST(TemplateLimits, IntegersOf64Bits) {
         "{{ 9223372036854775807 * 2 }}", "{{ 2 ** 63 }}", "{{ (-9223372036854775807 - 1) // -1 }}",
         "{{ -(-9223372036854775807 - 1) }}", "{{ (-9223372036854775807 - 1)|abs }}",
         "{{ 9223372036854775808 }}", "{{ '9223372036854775808'|int }}", "{{ 1e300|int }}",
-        "{{ [9223372036854775807, 1]|sum }}"})
+        "{{ 9223372036854775807|round(-2) }}", "{{ [9223372036854775807, 1]|sum }}"})
     EXPECT_THAT(error_of(source), HasSubstr("64 bits")) << source;
   EXPECT_EQ(render("{{ (-9223372036854775807 - 1) % -1 }}{{ 3 ** 39 }}"), "04052555153018976267");
   EXPECT_EQ(render("{{ 'abc'[-9223372036854775807 - 1:9223372036854775807:9223372036854775807] }}"),
