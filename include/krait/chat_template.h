@@ -16,9 +16,9 @@ namespace krait {
 // memory or overflow its stack. (Nesting is limited too: of the source at 100, of values at 200.)
 struct TemplateLimits {
   size_t source_bytes = 1 << 20;
-  size_t steps = 20'000'000;           // of evaluation, one to render; about 0.1 us each
-  size_t value_bytes = 512ull << 20;   // of all values made while rendering, freed ones included
-  size_t output_bytes = 64ull << 20;   // text written, that of macros and blocks included
+  size_t steps = 20'000'000;          // of evaluation, one to render; about 0.1 us each
+  size_t value_bytes = 512ull << 20;  // of all values made while rendering, freed ones included
+  size_t output_bytes = 64ull << 20;  // text written, that of macros and blocks included
 };
 
 // One template, parsed. The language is Jinja as Hugging Face transformers configures it for chat

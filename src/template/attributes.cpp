@@ -139,7 +139,8 @@ Value slice_of(Run& run, const Value& value, const Value& start, const Value& st
       return run.string(std::move(taken));
     }
   }
-  return missing(run, value, "such slice");
+  run.fail("a slice of a value of type " + std::string(value.type_name()) +
+           "; expected a list or a string, and integers as its bounds");
 }
 
 }  // namespace krait::jinja

@@ -18,8 +18,8 @@ Value item_of(Run& run, const Value& value, const Value& key);
 // The same with the choice that filters like map(attribute="a.b.0") make: dots separate names.
 Value path_of(Run& run, const Value& value, const Value& path);
 
-// value[start:stop:step] of a list or string; none for a bound left out. Undefined for values that
-// have no slices. Throws InputError for a step of 0.
+// value[start:stop:step] of a list or string; none for a bound left out. Throws InputError for
+// other values and for a step of 0.
 Value slice_of(Run& run, const Value& value, const Value& start, const Value& stop,
                const Value& step);
 

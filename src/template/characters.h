@@ -21,7 +21,7 @@ char32_t code_at(std::string_view text, size_t at, size_t& length) noexcept;
 
 // As str.isspace: White_Space and the separators U+001C to U+001F.
 bool is_space(char32_t code) noexcept;
-bool is_line_end(char32_t code) noexcept;  // as str.splitlines
+bool is_line_end(char32_t code) noexcept;   // as str.splitlines
 bool is_printable(char32_t code) noexcept;  // as repr(): otherwise it writes an escape
 bool is_letter(char32_t code) noexcept;
 bool is_digit(char32_t code) noexcept;

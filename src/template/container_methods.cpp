@@ -9,9 +9,8 @@ namespace {
 Value list_count(Run& run, const Value& self, const Arguments& arguments) {
   const Bound bound = arguments.bind(run, "count", {"value"});
   const auto& items = self.list()->items;
-  return Value::integer(std::count_if(items.begin(), items.end(), [&](const Value& item) {
-    return equal(run, item, *bound[0]);
-  }));
+  return Value::integer(std::count_if(
+      items.begin(), items.end(), [&](const Value& item) { return equal(run, item, *bound[0]); }));
 }
 
 Value list_index(Run& run, const Value& self, const Arguments& arguments) {
@@ -29,7 +28,7 @@ Value list_copy(Run& run, const Value& self, const Arguments& arguments) {
 
 Value dict_get(Run& run, const Value& self, const Arguments& arguments) {
   const Bound bound = arguments.bind(run, "get", {"key", "?default"});
-  if (bound[0]->list() || bound[0]->dict())
+  if (!is_hashable(*bound[0]))
     run.fail("get: a key of type " + std::string(bound[0]->type_name()) + "; expected a scalar");
   if (const Value* member = find_member(*self.dict(), *bound[0])) return *member;
   return bound[1] ? *bound[1] : Value();

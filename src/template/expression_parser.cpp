@@ -123,9 +123,9 @@ ExpressionPtr ExpressionParser::parse_product() {
   const int line = tokens_.current().line;
   ExpressionPtr left = parse_power();
   for (;;) {
-    const auto* found = std::find_if(std::begin(kSigns), std::end(kSigns), [this](const auto& each) {
-      return tokens_.at_sign(each.first);
-    });
+    const auto* found =
+        std::find_if(std::begin(kSigns), std::end(kSigns),
+                     [this](const auto& each) { return tokens_.at_sign(each.first); });
     if (found == std::end(kSigns)) return left;
     tokens_.next();
     auto node = std::make_unique<Binary>();
@@ -158,8 +158,8 @@ ExpressionPtr ExpressionParser::parse_unary(bool with_filters) {
   ExpressionPtr value;
   if (tokens_.at_sign("-") || tokens_.at_sign("+")) {
     auto node = std::make_unique<Unary>();
-    node->operation = tokens_.next().text == "-" ? Unary::Operation::negative
-                                                 : Unary::Operation::positive;
+    node->operation =
+        tokens_.next().text == "-" ? Unary::Operation::negative : Unary::Operation::positive;
     node->operand = parse_unary(false);
     const Expression* child = node->operand.get();
     value = finish(std::move(node), line, {child});

@@ -15,8 +15,8 @@ class ExpressionParser {
  public:
   explicit ExpressionParser(TokenStream& tokens) : tokens_(tokens) {}
 
-  ExpressionPtr parse();              // with an inline if
-  ExpressionPtr parse_without_if();   // where an `if` that follows belongs to a statement
+  ExpressionPtr parse();             // with an inline if
+  ExpressionPtr parse_without_if();  // where an `if` that follows belongs to a statement
   // One expression, or several with commas between: a tuple. Ends before the name `end`, too.
   ExpressionPtr parse_tuple(bool with_if = true, std::string_view end = {});
 
@@ -55,8 +55,8 @@ class ExpressionParser {
   std::unique_ptr<Node> finish(std::unique_ptr<Node> node, int line,
                                std::initializer_list<const Expression*> children) const;
   template <class Node>
-  std::unique_ptr<Node> finish(std::unique_ptr<Node> node, int line,
-                               const ArgumentList& arguments, const Expression* child) const;
+  std::unique_ptr<Node> finish(std::unique_ptr<Node> node, int line, const ArgumentList& arguments,
+                               const Expression* child) const;
   ExpressionPtr literal(Value value, int line) const;
   static int height_of(const std::vector<ExpressionPtr>& children);  // that of the highest
 

@@ -30,8 +30,7 @@ Value range(Run& run, const Arguments& arguments) {
                                      : static_cast<uint64_t>(start) - static_cast<uint64_t>(stop);
   const uint64_t stride = step > 0 ? static_cast<uint64_t>(step) : 0 - static_cast<uint64_t>(step);
   const uint64_t count = is_empty ? 0 : (distance - 1) / stride + 1;
-  if (count > kMaxRange)
-    run.fail("range of more than " + std::to_string(kMaxRange) + " numbers");
+  if (count > kMaxRange) run.fail("range of more than " + std::to_string(kMaxRange) + " numbers");
   std::vector<Value> items;
   run.charge(count * sizeof(Value));
   for (uint64_t i = 0; i < count; ++i)

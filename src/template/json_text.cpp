@@ -59,7 +59,8 @@ void append_string(std::string_view text, bool ensure_ascii, std::string& out) {
   out += '"';
   for (size_t at = 0, length = 0; at < text.size(); at += length) {
     const char32_t code = code_at(text, at, length);
-    const size_t found = code < 0x80 ? kShort.find(static_cast<char>(code)) : std::string_view::npos;
+    const size_t found =
+        code < 0x80 ? kShort.find(static_cast<char>(code)) : std::string_view::npos;
     if (found != std::string_view::npos) {
       out += '\\';
       out += "\"\\bfnrt"[found];
@@ -105,8 +106,7 @@ class Writer {
     if (value.is_real()) return real(value.to_real());
     if (value.is_undefined())
       run_.fail("tojson: " + value.why_undefined() + ", which has no form in JSON");
-    run_.fail("tojson: a value of type " + std::string(value.type_name()) +
-              " has no form in JSON");
+    run_.fail("tojson: a value of type " + std::string(value.type_name()) + " has no form in JSON");
   }
 
   static std::string real(double value) {

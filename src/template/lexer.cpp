@@ -63,7 +63,9 @@ class Lexer {
     at_ += length;
   }
 
-  void skip_space() { advance(source_.size() - at_ - strip(source_.substr(at_), Ends::left).size()); }
+  void skip_space() {
+    advance(source_.size() - at_ - strip(source_.substr(at_), Ends::left).size());
+  }
 
   // Text up to the next tag, and the tag.
   void read_text() {
@@ -154,8 +156,7 @@ class Lexer {
       if (rest(6) != "endraw") continue;
       advance(6);
       skip_space();
-      const std::string_view kept =
-          before_tag(source_.substr(text, open - text), true, open + 2);
+      const std::string_view kept = before_tag(source_.substr(text, open - text), true, open + 2);
       if (!take_end("%}")) continue;
       add_text(kept);
       return true;
@@ -183,7 +184,8 @@ class Lexer {
           return;
         }
       }
-      if (at_ >= source_.size()) fail("a tag that does not end: expected '" + std::string(mark) + "'");
+      if (at_ >= source_.size())
+        fail("a tag that does not end: expected '" + std::string(mark) + "'");
       read_token(open);
     }
   }

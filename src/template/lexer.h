@@ -10,9 +10,9 @@ namespace krait::jinja {
 
 struct Token {
   enum class Kind : uint8_t {
-    text,           // outside of tags
-    output_begin,   // {{
-    output_end,     // }}
+    text,             // outside of tags
+    output_begin,     // {{
+    output_end,       // }}
     statement_begin,  // {%
     statement_end,    // %}
     name,

@@ -164,7 +164,9 @@ Value round_filter(Run& run, const Value& input, const Arguments& arguments) {
   if (method == "common") {
     if (input.is_real()) return Value::real(rounded(number, digits));
     if (digits >= 0) return Value::integer(input.to_integer());
-    return Value::integer(static_cast<int64_t>(rounded(number, digits)));
+    const double result = rounded(number, digits);
+    if (std::abs(result) >= 0x1p63) run.fail("round: an integer beyond 64 bits");
+    return Value::integer(static_cast<int64_t>(result));
   }
   if (method != "ceil" && method != "floor")
     run.fail("round: method is '" + method + "'; expected common, ceil or floor");

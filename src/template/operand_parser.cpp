@@ -238,8 +238,8 @@ ExpressionPtr ExpressionParser::parse_test(ExpressionPtr value) {
   node->is_negated = tokens_.skip_name("not");
   node->name = tokens_.expect(Kind::name, "the name of a test").text;
   node->input = std::move(value);
-  const bool at_operator = tokens_.at_name("else") || tokens_.at_name("or") ||
-                           tokens_.at_name("and");
+  const bool at_operator =
+      tokens_.at_name("else") || tokens_.at_name("or") || tokens_.at_name("and");
   const bool at_operand = tokens_.at(Kind::name) || tokens_.at(Kind::string) ||
                           tokens_.at(Kind::integer) || tokens_.at(Kind::real) ||
                           tokens_.at_sign("[") || tokens_.at_sign("{");

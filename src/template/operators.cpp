@@ -120,7 +120,8 @@ Value repeat(Run& run, const Value& sequence, int64_t times) {
   run.charge(size * count);
   if (sequence.string()) {
     std::string text;
-    for (size_t i = 0; i < (sequence.string()->empty() ? 0 : count); ++i) text += *sequence.string();
+    for (size_t i = 0; i < (sequence.string()->empty() ? 0 : count); ++i)
+      text += *sequence.string();
     return run.string(std::move(text));
   }
   std::vector<Value> items;
@@ -200,7 +201,7 @@ bool contains(Run& run, const Value& container, const Value& item) {
     return std::any_of(container.list()->items.begin(), container.list()->items.end(),
                        [&](const Value& each) { return equal(run, each, item); });
   if (container.dict()) {
-    if (item.list() || item.dict()) fail_types(run, "in", item, container);
+    if (!is_hashable(item)) fail_types(run, "in", item, container);
     return find_member(*container.dict(), item) != nullptr;
   }
   if (container.is_undefined()) return false;

@@ -26,7 +26,7 @@ class Parser {
   // the end of the template.
   Body parse_body(Names ends) {
     const Nesting nesting(tokens_);
-    const int begin = tokens_.current().line;
+    const int begin = tag_line_;
     Body body;
     for (;;) {
       const int line = tokens_.current().line;
@@ -63,7 +63,7 @@ class Parser {
     return body;
   }
 
-  void end_tag() { tokens_.expect(Kind::statement_end, "'%}'"); }
+  void end_tag() { tag_line_ = tokens_.expect(Kind::statement_end, "'%}'").line; }
 
   static StatementPtr at_line(std::unique_ptr<Statement> node, int line) {
     node->line = line;
@@ -72,11 +72,11 @@ class Parser {
 
   StatementPtr parse_statement(int line) {
     static constexpr std::pair<std::string_view, Rule> kRules[] = {
-        {"if", &Parser::parse_if},          {"for", &Parser::parse_for},
-        {"set", &Parser::parse_set},        {"break", &Parser::parse_jump},
-        {"continue", &Parser::parse_jump},  {"with", &Parser::parse_with},
-        {"macro", &Parser::parse_macro},    {"call", &Parser::parse_call_block},
-        {"filter", &Parser::parse_filter},  {"generation", &Parser::parse_generation},
+        {"if", &Parser::parse_if},         {"for", &Parser::parse_for},
+        {"set", &Parser::parse_set},       {"break", &Parser::parse_jump},
+        {"continue", &Parser::parse_jump}, {"with", &Parser::parse_with},
+        {"macro", &Parser::parse_macro},   {"call", &Parser::parse_call_block},
+        {"filter", &Parser::parse_filter}, {"generation", &Parser::parse_generation},
     };
     for (const auto& [name, rule] : kRules) {
       if (!tokens_.at_name(name)) continue;
@@ -239,7 +239,8 @@ class Parser {
     Target tuple;
     tuple.is_tuple = true;
     tuple.parts.push_back(std::move(first));
-    while (tokens_.skip_sign(",") && tokens_.at(Kind::name) && !tokens_.at_name(end))
+    while (tokens_.skip_sign(",") && !tokens_.at_name(end) &&
+           (tokens_.at(Kind::name) || tokens_.at_sign("(")))
       tuple.parts.push_back(parse_target_item());
     return tuple;
   }
@@ -260,7 +261,8 @@ class Parser {
 
   TokenStream& tokens_;
   ExpressionParser expressions_;
-  int loops_ = 0;  // around this place, within the same macro
+  int tag_line_ = 1;  // of the latest statement's end
+  int loops_ = 0;     // around this place, within the same macro
 };
 
 }  // namespace

@@ -56,8 +56,8 @@ Value Run::list(std::vector<Value> items, bool is_tuple) {
   charge(kValueOverhead + items.size() * sizeof(Value));
   int depth = 0;
   for (const Value& item : items) depth = std::max(depth, item.depth());
-  return Value(Value::Data(std::make_shared<const List>(
-      List{std::move(items), is_tuple, checked_depth(depth + 1)})));
+  return Value(Value::Data(
+      std::make_shared<const List>(List{std::move(items), is_tuple, checked_depth(depth + 1)})));
 }
 
 Value Run::dict(std::vector<std::pair<Value, Value>> items) {

@@ -85,8 +85,7 @@ Value items_filter(Run& run, const Value& input, const Arguments& arguments) {
 
 Value reverse_filter(Run& run, const Value& input, const Arguments& arguments) {
   arguments.bind(run, "reverse", {});
-  if (input.string())
-    return slice_of(run, input, Value(), Value(), Value::integer(-1));
+  if (input.string()) return slice_of(run, input, Value(), Value(), Value::integer(-1));
   std::vector<Value> items = items_of(run, input);
   std::reverse(items.begin(), items.end());
   return run.list(std::move(items));
@@ -140,7 +139,9 @@ Value sort_filter(Run& run, const Value& input, const Arguments& arguments) {
   // From the back, so that equal ones keep their order when the result is turned round.
   const bool is_reversed = truth_or(bound[0], false);
   if (is_reversed) std::reverse(items.begin(), items.end());
-  stable_sort_values(run, items, SortKey(run, bound[1], bound[2]));
+  // Compared as lists of one, as in Jinja: equal items need no order.
+  const SortKey key(run, bound[1], bound[2]);
+  stable_sort_values(run, items, [&](const Value& item) { return run.list({key(item)}); });
   if (is_reversed) std::reverse(items.begin(), items.end());
   return run.list(std::move(items));
 }
@@ -151,8 +152,7 @@ Value dictsort_filter(Run& run, const Value& input, const Arguments& arguments) 
     run.fail("the input of dictsort is of type " + std::string(input.type_name()) +
              "; expected a dict");
   const std::string by = bound[1] ? string_argument(run, *bound[1], "dictsort: by") : "key";
-  if (by != "key" && by != "value")
-    run.fail("dictsort: by is '" + by + "'; expected key or value");
+  if (by != "key" && by != "value") run.fail("dictsort: by is '" + by + "'; expected key or value");
   std::vector<Value> items = items_of(run, items_of_dict(run, *input.dict()));
   const bool is_reversed = truth_or(bound[2], false);
   if (is_reversed) std::reverse(items.begin(), items.end());
@@ -166,14 +166,19 @@ Value unique_filter(Run& run, const Value& input, const Arguments& arguments) {
   const Bound bound = arguments.bind(run, "unique", {"?case_sensitive", "?attribute"});
   const SortKey key(run, bound[0], bound[1]);
   std::set<DictKey> seen;
+  std::vector<Value> seen_others;  // tuples and undefined values
+  const auto is_new = [&](const Value& made) {
+    if (const auto hashed = dict_key(made)) return seen.insert(*hashed).second;
+    if (!is_hashable(made))
+      run.fail("unique: an item of type " + std::string(made.type_name()) + "; expected a scalar");
+    for (const Value& other : seen_others)
+      if (equal(run, other, made)) return false;
+    seen_others.push_back(made);
+    return true;
+  };
   std::vector<Value> taken;
-  for (Value& item : items_of(run, input)) {
-    const auto hashed = dict_key(key(item));
-    if (!hashed)
-      run.fail("unique: an item of type " + std::string(item.type_name()) +
-               "; expected strings or numbers");
-    if (seen.insert(*hashed).second) taken.push_back(std::move(item));
-  }
+  for (Value& item : items_of(run, input))
+    if (is_new(key(item))) taken.push_back(std::move(item));
   return run.list(std::move(taken));
 }
 

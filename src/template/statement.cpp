@@ -37,10 +37,9 @@ void bind_parameters(const Signature& signature, const std::string& name,
     if (i < arguments.positional.size())
       variables.insert_or_assign(parameter, arguments.positional[i]);
     else if (!arguments.find(parameter))
-      variables.insert_or_assign(parameter,
-                                 fallback ? fallback->evaluate(frame)
-                                          : Value::undefined("parameter '" + parameter +
-                                                             "' was not provided"));
+      variables.insert_or_assign(
+          parameter, fallback ? fallback->evaluate(frame)
+                              : Value::undefined("parameter '" + parameter + "' was not provided"));
   }
 }
 

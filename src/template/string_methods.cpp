@@ -25,8 +25,7 @@ Value strip_method(Run& run, const Value& self, const Arguments& arguments) {
 template <bool from_right>
 Value split_method(Run& run, const Value& self, const Arguments& arguments) {
   const Bound bound = arguments.bind(run, "split", {"?sep", "?maxsplit"});
-  return split_text(run, *self.string(), bound[0], limit_of(run, bound[1], "maxsplit"),
-                    from_right);
+  return split_text(run, *self.string(), bound[0], limit_of(run, bound[1], "maxsplit"), from_right);
 }
 
 Value splitlines(Run& run, const Value& self, const Arguments& arguments) {
@@ -41,9 +40,9 @@ Value splitlines(Run& run, const Value& self, const Arguments& arguments) {
 
 Value replace(Run& run, const Value& self, const Arguments& arguments) {
   const Bound bound = arguments.bind(run, "replace", {"old", "new", "?count"});
-  return run.string(replace_text(run, *self.string(), string_argument(run, *bound[0], "replace: old"),
-                                 string_argument(run, *bound[1], "replace: new"),
-                                 limit_of(run, bound[2], "count")));
+  return run.string(replace_text(
+      run, *self.string(), string_argument(run, *bound[0], "replace: old"),
+      string_argument(run, *bound[1], "replace: new"), limit_of(run, bound[2], "count")));
 }
 
 template <bool at_end>
@@ -110,7 +109,8 @@ Value count(Run& run, const Value& self, const Arguments& arguments) {
   run.scan(text.size());
   if (part.empty()) return Value::integer(static_cast<int64_t>(character_count(text)) + 1);
   int64_t found = 0;
-  for (size_t at = 0; (at = find_text(text, part, at)) != std::string::npos; at += part.size()) ++found;
+  for (size_t at = 0; (at = find_text(text, part, at)) != std::string::npos; at += part.size())
+    ++found;
   return Value::integer(found);
 }
 

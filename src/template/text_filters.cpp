@@ -27,8 +27,8 @@ std::string titled_words(std::string_view text) {
   for (const std::string_view each : characters(text)) {
     size_t length = 0;
     const char32_t code = code_at(each, 0, length);
-    const bool is_gap = is_space(code) || code == '-' || code == '(' || code == '{' ||
-                        code == '[' || code == '<';
+    const bool is_gap =
+        is_space(code) || code == '-' || code == '(' || code == '{' || code == '[' || code == '<';
     out += in_word ? to_lower(each) : to_upper(each);
     in_word = !is_gap;
   }
@@ -52,8 +52,8 @@ std::string html_escaped(std::string_view text) {
 std::string indent_of(Run& run, const Value* argument, int64_t fallback, std::string_view what) {
   if (argument && argument->string()) return *argument->string();
   const int64_t width = integer_or(run, argument, fallback, what);
-  if (width > 1000) run.fail(std::string(what) + " is " + std::to_string(width) +
-                             "; expected at most 1000");
+  if (width > 1000)
+    run.fail(std::string(what) + " is " + std::to_string(width) + "; expected at most 1000");
   return std::string(width > 0 ? static_cast<size_t>(width) : 0, ' ');
 }
 
@@ -82,8 +82,7 @@ Value string_filter(Run& run, const Value& input, const Arguments& arguments) {
 
 Value default_filter(Run& run, const Value& input, const Arguments& arguments) {
   const Bound bound = arguments.bind(run, "default", {"?default_value", "?boolean"});
-  const bool is_replaced =
-      input.is_undefined() || (truth_or(bound[1], false) && !input.truth());
+  const bool is_replaced = input.is_undefined() || (truth_or(bound[1], false) && !input.truth());
   if (!is_replaced) return input;
   return bound[0] ? *bound[0] : run.string("");
 }
@@ -113,11 +112,11 @@ Value join_filter(Run& run, const Value& input, const Arguments& arguments) {
 Value indent_filter(Run& run, const Value& input, const Arguments& arguments) {
   const Bound bound = arguments.bind(run, "indent", {"?width", "?first", "?blank"});
   const std::string indent = indent_of(run, bound[0], 4, "indent: width");
-  const std::string& text = string_argument(run, input, "the input of indent");
+  const std::string text = string_argument(run, input, "the input of indent") + "\n";
   run.scan(text.size());
   std::string out;
   bool is_first = true;
-  for (const std::string_view line : lines(text + "\n")) {
+  for (const std::string_view line : lines(text)) {
     if (!is_first) out += '\n';
     const bool is_indented =
         is_first ? truth_or(bound[1], false) : truth_or(bound[2], false) || !line.empty();
@@ -150,8 +149,8 @@ Value wordcount_filter(Run& run, const Value& input, const Arguments& arguments)
 
 // As transformers gives it to templates, with the arguments of json.dumps.
 Value tojson_filter(Run& run, const Value& input, const Arguments& arguments) {
-  const Bound bound = arguments.bind(
-      run, "tojson", {"?ensure_ascii", "?indent", "?separators", "?sort_keys"});
+  const Bound bound =
+      arguments.bind(run, "tojson", {"?ensure_ascii", "?indent", "?separators", "?sort_keys"});
   JsonStyle style;
   style.ensure_ascii = truth_or(bound[0], false);
   style.sort_keys = truth_or(bound[3], false);

@@ -1,5 +1,6 @@
 #include "src/template/value.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "krait/error.h"
@@ -49,15 +50,31 @@ int Value::depth() const noexcept {
   return 0;
 }
 
+bool is_hashable(const Value& value) {
+  if (!value.list()) return !value.dict();
+  const auto& items = value.list()->items;
+  return value.list()->is_tuple && std::all_of(items.begin(), items.end(), is_hashable);
+}
+
 std::optional<DictKey> dict_key(const Value& value) {
-  if (value.string()) return DictKey(*value.string());
-  if (value.is_integral()) return DictKey(value.to_integer());
-  if (value.is_none()) return DictKey(std::monostate{});
-  if (!value.is_real()) return std::nullopt;
-  const double number = value.to_real();
-  if (std::isnan(number)) return std::nullopt;  // equal to nothing, and a map needs an order
-  const bool is_whole = std::abs(number) < 9e18 && number == std::trunc(number);
-  return is_whole ? DictKey(static_cast<int64_t>(number)) : DictKey(number);
+  // Built in place: GCC 12 sees uninitialised bytes in a variant that is moved.
+  std::optional<DictKey> key;
+  if (value.string()) {
+    key.emplace(*value.string());
+  } else if (value.is_integral()) {
+    key.emplace(value.to_integer());
+  } else if (value.is_none()) {
+    key.emplace(std::monostate{});
+  } else if (value.is_real()) {
+    const double number = value.to_real();
+    if (std::isnan(number)) return key;  // equal to nothing, and a map needs an order
+    const bool is_whole = std::abs(number) < 9e18 && number == std::trunc(number);
+    if (is_whole)
+      key.emplace(static_cast<int64_t>(number));
+    else
+      key.emplace(number);
+  }
+  return key;
 }
 
 const Value* find_member(const Dict& dict, const Value& key) {

@@ -88,7 +88,9 @@ class Value {
   double to_real() const;      // is_number()
 
   // Null when the value is something else.
-  const std::string* string() const noexcept { return pointer<std::shared_ptr<const std::string>>(); }
+  const std::string* string() const noexcept {
+    return pointer<std::shared_ptr<const std::string>>();
+  }
   const List* list() const noexcept { return pointer<std::shared_ptr<const List>>(); }
   const Dict* dict() const noexcept { return pointer<std::shared_ptr<const Dict>>(); }
   const Function* function() const noexcept { return pointer<std::shared_ptr<const Function>>(); }
@@ -114,6 +116,9 @@ class Value {
 
   Data data_;
 };
+
+// Whether Python can hash it: neither a list nor a dict, nor a tuple that holds one.
+bool is_hashable(const Value& value);
 
 // The key for a scalar; nothing for what Python cannot hash (and for tuples, which no template
 // uses as keys).
