@@ -49,6 +49,17 @@ bool is_cased(char32_t code) {
          kind == UTF8PROC_CATEGORY_LT;
 }
 
+bool has_one_case(std::string_view text, bool (*wanted)(char32_t) noexcept,
+                  bool (*other)(char32_t) noexcept) {
+  bool any = false;
+  for (size_t at = 0, length = 0; at < text.size(); at += length) {
+    const char32_t code = code_at(text, at, length);
+    if (other(code)) return false;
+    any = any || wanted(code);
+  }
+  return any;
+}
+
 }  // namespace
 
 size_t character_count(std::string_view text) noexcept {
@@ -120,6 +131,13 @@ bool is_word(char32_t code) noexcept {
 
 bool is_upper(char32_t code) noexcept { return category(code) == UTF8PROC_CATEGORY_LU; }
 bool is_lower(char32_t code) noexcept { return category(code) == UTF8PROC_CATEGORY_LL; }
+
+bool is_upper_text(std::string_view text) noexcept {
+  return has_one_case(text, is_upper, is_lower);
+}
+bool is_lower_text(std::string_view text) noexcept {
+  return has_one_case(text, is_lower, is_upper);
+}
 
 std::string to_upper(std::string_view text) {
   std::string out;

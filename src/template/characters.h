@@ -29,6 +29,10 @@ bool is_word(char32_t code) noexcept;  // \w
 bool is_upper(char32_t code) noexcept;
 bool is_lower(char32_t code) noexcept;
 
+// As str.isupper and islower: at least one letter of the case, none of the other.
+bool is_upper_text(std::string_view text) noexcept;
+bool is_lower_text(std::string_view text) noexcept;
+
 // One character for one, but for the sharp s. (Python has about a hundred more that grow.)
 std::string to_upper(std::string_view text);
 std::string to_lower(std::string_view text);

@@ -54,17 +54,11 @@ bool is_iterable(Run&, const Value& value, const Value&) {
   return value.is_undefined() || value.string() || value.list() || value.dict();
 }
 
-template <bool (*wanted)(char32_t), bool (*other)(char32_t)>
-bool has_case(Run& run, const Value& value, const Value&) {
+template <bool (*test)(std::string_view) noexcept>
+bool is_in_case(Run& run, const Value& value, const Value&) {
   const std::string text = text_of(run, value);
   run.scan(text.size());
-  bool any = false;
-  for (size_t at = 0, length = 0; at < text.size(); at += length) {
-    const char32_t code = code_at(text, at, length);
-    if (other(code)) return false;
-    any = any || wanted(code);
-  }
-  return any;
+  return test(text);
 }
 
 bool is_filter(Run& run, const Value& value, const Value&) {
@@ -111,7 +105,7 @@ constexpr Entry kTests[] = {
     {"iterable", false, is_iterable},
     {"le", true, is_at_most},
     {"lessthan", true, is_less},
-    {"lower", false, has_case<is_lower, is_upper>},
+    {"lower", false, is_in_case<is_lower_text>},
     {"lt", true, is_less},
     {"mapping", false, is_mapping},
     {"ne", true, is_unequal},
@@ -123,7 +117,7 @@ constexpr Entry kTests[] = {
     {"string", false, is_string},
     {"true", false, is_true},
     {"undefined", false, is_undefined},
-    {"upper", false, has_case<is_upper, is_lower>},
+    {"upper", false, is_in_case<is_upper_text>},
 };
 
 }  // namespace

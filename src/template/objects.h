@@ -27,7 +27,6 @@ class Namespace final : public Object {
 
 class Loop final : public Object, public std::enable_shared_from_this<Loop> {
  public:
-  // `level`: the number of loops of this template around this one.
   explicit Loop(std::vector<Value> items);
   std::string_view type_name() const noexcept override { return "LoopContext"; }
   std::optional<Value> attribute(Run& run, std::string_view name) const override;

@@ -135,19 +135,11 @@ Value all_are(Run& run, const Value& self, const Arguments& arguments) {
 
 bool is_letter_or_digit(char32_t code) { return is_letter(code) || is_digit(code); }
 
-// At least one letter of the case, and none of the other.
-template <bool (*wanted)(char32_t), bool (*other)(char32_t)>
-Value has_case(Run& run, const Value& self, const Arguments& arguments) {
+template <bool (*test)(std::string_view) noexcept>
+Value is_in_case(Run& run, const Value& self, const Arguments& arguments) {
   arguments.bind(run, "the method", {});
-  const std::string& text = *self.string();
-  run.scan(text.size());
-  bool any = false;
-  for (size_t at = 0, length = 0; at < text.size(); at += length) {
-    const char32_t code = code_at(text, at, length);
-    if (other(code)) return Value::boolean(false);
-    any = any || wanted(code);
-  }
-  return Value::boolean(any);
+  run.scan(self.string()->size());
+  return Value::boolean(test(*self.string()));
 }
 
 constexpr Method kStringMethods[] = {
@@ -159,9 +151,9 @@ constexpr Method kStringMethods[] = {
     {"isalnum", all_are<is_letter_or_digit>},
     {"isalpha", all_are<is_letter>},
     {"isdigit", all_are<is_digit>},
-    {"islower", has_case<is_lower, is_upper>},
+    {"islower", is_in_case<is_lower_text>},
     {"isspace", all_are<is_space>},
-    {"isupper", has_case<is_upper, is_lower>},
+    {"isupper", is_in_case<is_upper_text>},
     {"join", join},
     {"lower", mapped<to_lower>},
     {"lstrip", strip_method<Ends::left>},
