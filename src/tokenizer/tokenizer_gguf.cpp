@@ -140,6 +140,7 @@ std::unique_ptr<Tokenizer> load_tokenizer_gguf(const nlohmann::json& metadata,
   const JsonField root(metadata, source);
   const JsonField model = root["tokenizer.ggml.model"];
   if (model.is_null() && root["tokenizer.ggml.tokens"].is_null()) return nullptr;
+  if (model.string() == "none") return nullptr;  // llama.cpp's word for a file without one
   if (model.string() == "gpt2") return read_byte_level(root);
   if (model.string() == "llama") return read_sentencepiece(root, source);
   model.fail("\"gpt2\" (byte-level BPE) or \"llama\" (sentencepiece)");

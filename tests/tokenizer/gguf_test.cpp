@@ -142,6 +142,7 @@ TEST(GgufTokenizer, NeverMatchesUnusedTokens) {
 TEST(GgufTokenizer, NothingIsThereWithoutItsKeys) {
   EXPECT_EQ(load(json::object()), nullptr);
   EXPECT_EQ(load({{"general.architecture", "mamba"}}), nullptr);
+  EXPECT_EQ(load({{"tokenizer.ggml.model", "none"}}), nullptr);
 }
 
 TEST(GgufTokenizer, PreTokenizersByName) {
