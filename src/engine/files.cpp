@@ -7,6 +7,7 @@
 #include "krait/engine.h"
 #include "krait/error.h"
 #include "src/base/json.h"
+#include "src/engine/companions.h"
 #include "src/engine/resolve.h"
 #include "src/engine/tokenizer_files.h"
 #include "src/formats/open.h"
@@ -16,10 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-
-fs::path folder_of(const std::string& path) {
-  return fs::is_directory(path) ? fs::path(path) : fs::path(path).parent_path();
-}
 
 // An id or a list of ids; null means none. Ids that the embedding does not have are refused.
 std::vector<int32_t> read_ids(const json& value, const std::string& where, int64_t rows) {
@@ -65,8 +62,10 @@ SpecialIds special_ids(const ModelFiles& files) {
   if (config.contains("general.architecture"))
     read_gguf_special(config, files.checkpoint->source(), rows, special);
   else
-    read_special(config, files.checkpoint->source() + ": config.json", rows, special);
-  const fs::path generation = folder_of(files.path) / "generation_config.json";
+    read_special(config,
+                 files.checkpoint->source() + ": " + std::string(files.checkpoint->config_name()),
+                 rows, special);
+  const fs::path generation = model_folder(files) / "generation_config.json";
   if (fs::exists(generation))  // written for generation: it wins
     read_special(read_json_file(generation.string()), generation.string(), rows, special);
   return special;
