@@ -60,6 +60,7 @@ TEST_F(BatchResultsTest, EveryTornLastLineIsCutOff) {
     EXPECT_EQ(results.repaired_bytes(), static_cast<int64_t>(length));
     EXPECT_TRUE(results.is_finished(1, "one"));
     EXPECT_FALSE(results.is_finished(2, "two"));
+    EXPECT_EQ(read(), whole);
     results.append(next);
     EXPECT_EQ(read(), whole + next + "\n");
   }
