@@ -70,6 +70,7 @@ uint64_t fingerprint_of(const Checkpoint& checkpoint, const ModelConfig& config)
     if (!tensor) continue;
     hash.add(std::string_view(name));
     add(hash, *tensor);
+    checkpoint.release(*tensor);  // the system brings in more around every piece than was looked at
   }
   return hash.value();
 }
