@@ -17,6 +17,7 @@ std::unique_ptr<Matrix> Loader::matrix(std::string_view name, const Shape& shape
   weights.checkpoint().release(tensor);
   parameters += tensor.elements();
   matrix_bytes += m->bytes;
+  matrix_elements += m->rows * m->cols;
   bytes_of[static_cast<size_t>(m->dtype)] += m->bytes;
   return m;
 }

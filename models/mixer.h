@@ -66,6 +66,7 @@ class Loader {
   int64_t parameters = 0;                       // loaded so far
   int64_t matrix_bytes = 0;                     // of all matrices loaded so far
   std::array<int64_t, kDTypeCount> bytes_of{};  // the same by DType
+  int64_t matrix_elements = 0;                  // the same in weights
 
  private:
   Backend& backend_;

@@ -38,6 +38,9 @@ class StackModel final : public Model {
   const ModelConfig& config() const noexcept override { return config_; }
   const StateLayout& state_layout() const noexcept override { return layout_; }
   int64_t weight_bytes_per_token() const noexcept override { return bytes_per_token_; }
+  int64_t multiply_adds_per_token(bool logits) const noexcept override {
+    return multiply_adds_ + (logits ? embedding_->rows * embedding_->cols : 0);
+  }
   int64_t parameter_count() const noexcept override { return parameters_; }
   DType weight_dtype() const noexcept override { return weight_dtype_; }
 
@@ -60,6 +63,7 @@ class StackModel final : public Model {
   std::unique_ptr<Vector> norm_f_;
   int64_t scratch_cols_ = 0;
   int64_t bytes_per_token_ = 0;
+  int64_t multiply_adds_ = 0;  // per token, of all layers
   int64_t parameters_ = 0;
   DType weight_dtype_ = DType::f32;
 };
@@ -85,6 +89,8 @@ StackModel::StackModel(Backend& backend, const Checkpoint& checkpoint, ModelConf
   norm_f_ = loader.vector("norm_f.weight", {d_model});
   parameters_ = loader.parameters;
   bytes_per_token_ = loader.matrix_bytes - (lm_head_ ? embedding_->bytes : 0);
+  multiply_adds_ =
+      loader.matrix_elements - (lm_head_ ? 2 : 1) * embedding_->rows * embedding_->cols;
   const auto& bytes_of = loader.bytes_of;
   weight_dtype_ =
       static_cast<DType>(std::max_element(bytes_of.begin(), bytes_of.end()) - bytes_of.begin());

@@ -173,6 +173,11 @@ class Backend {
 
   // out[t, :] = x[t, :] * silu(z[t, :]). out may be the same rows as x or z.
   virtual void gate(Rows x, Rows z, Rows out) = 0;
+
+  // ---- measuring --------------------------------------------------------------------------
+  // Multiply-adds per second that the arithmetic units reach on operands in registers, in the
+  // arithmetic of products with weights of `type`: the roof of prefill. Takes some 50 ms.
+  virtual double peak_multiply_adds(DType type) = 0;
 };
 
 struct BackendOptions {

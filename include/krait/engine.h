@@ -209,31 +209,4 @@ ScoreResult score(Engine& engine, std::span<const int32_t> ids,
                   const std::function<void(std::span<const float>)>& on_logits = {},
                   const std::atomic<bool>* stop = nullptr);
 
-struct BenchOptions {
-  std::vector<int64_t> prompts = {512};  // prefill lengths; 0 skips
-  std::vector<int64_t> tokens = {128};   // decode lengths; 0 skips
-  int32_t repetitions = 5;
-  const std::atomic<bool>* stop = nullptr;
-};
-
-struct BenchResult {
-  int64_t n_prompt = 0;
-  int64_t n_gen = 0;
-  std::vector<double> tok_s;  // one per repetition, in order; at least one
-  double tok_s_median = 0;
-  double gb_s = 0;             // weight bytes read per second at the median (decode only)
-  double roof_gb_s = 0;        // read bandwidth of memory, best measured so far in this run
-  double roof_share = 0;       // gb_s / roof_gb_s
-  int64_t peak_rss_bytes = 0;  // of the process so far, without what measuring the roof took
-};
-
-// Read bandwidth of memory with that many threads, in GB/s (10^9 bytes), best of several passes.
-double measure_read_bandwidth(int32_t threads);
-
-std::vector<BenchResult> bench(Engine& engine, const BenchOptions& options,
-                               const std::function<void(const BenchResult&)>& on_result);
-
-// Most memory the process ever had resident; 0 where the system does not tell.
-int64_t peak_rss_bytes();
-
 }  // namespace krait

@@ -90,6 +90,8 @@ class Model {
 
   // Weight bytes read to produce one token.
   virtual int64_t weight_bytes_per_token() const noexcept = 0;
+  // Multiply-adds of the matrix products that one token takes; the head's only with logits.
+  virtual int64_t multiply_adds_per_token(bool logits) const noexcept = 0;
   virtual int64_t parameter_count() const noexcept = 0;
   // Most common type of the loaded matrices.
   virtual DType weight_dtype() const noexcept = 0;

@@ -16,5 +16,7 @@ void gate(const float* x, const float* z, int64_t n, float* out) noexcept;
 void exp_array(const float* x, int64_t n, float* out) noexcept;
 void softplus_array(const float* x, int64_t n, float* out) noexcept;
 void silu_array(const float* x, int64_t n, float* out) noexcept;
+void peak_float(int64_t iterations, float* sink) noexcept;
+void peak_int8(int64_t iterations, float* sink) noexcept;
 
 }  // namespace krait::cpu::KRAIT_ISA

@@ -103,7 +103,16 @@ struct Kernels {
   void (*exp)(const float* x, int64_t n, float* out) noexcept;
   void (*softplus)(const float* x, int64_t n, float* out) noexcept;
   void (*silu)(const float* x, int64_t n, float* out) noexcept;
+  // The most that this instruction set can do, on registers only: each iteration is kPeakSteps
+  // times 16 multiply-adds of floats, and kPeakSteps times 64 of bytes with sums of 32 bits. `sink`
+  // is 16 floats; it keeps the compiler from leaving the work out.
+  void (*peak_float)(int64_t iterations, float* sink) noexcept;
+  void (*peak_int8)(int64_t iterations, float* sink) noexcept;
 };
+
+inline constexpr int kPeakSteps = 24;
+inline constexpr int64_t kPeakFloatMultiplyAdds = kPeakSteps * 16;
+inline constexpr int64_t kPeakInt8MultiplyAdds = kPeakSteps * 64;
 
 const Kernels& kernels_scalar() noexcept;
 const Kernels& kernels_avx2() noexcept;    // needs AVX2, FMA, F16C

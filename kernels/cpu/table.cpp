@@ -38,7 +38,8 @@ const Kernels& KRAIT_CONCAT(kernels_, KRAIT_ISA)() noexcept {
       KRAIT_QUOTE(KRAIT_ISA),    KRAIT_ISA::product,     KRAIT_ISA::quantize_row,
       KRAIT_ISA::rms_norm,       KRAIT_ISA::causal_conv, KRAIT_ISA::selective_scan,
       KRAIT_ISA::ssd_scan,       KRAIT_ISA::gate,        KRAIT_ISA::exp_array,
-      KRAIT_ISA::softplus_array, KRAIT_ISA::silu_array,
+      KRAIT_ISA::softplus_array, KRAIT_ISA::silu_array,  KRAIT_ISA::peak_float,
+      KRAIT_ISA::peak_int8,
   };
   return kTable;
 }

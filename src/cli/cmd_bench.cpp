@@ -2,124 +2,123 @@
 
 #include <fmt/format.h>
 
+#include "krait/bench.h"
 #include "krait/error.h"
+#include "src/cli/bench_output.h"
 #include "src/cli/command.h"
 
 namespace krait::cli {
 namespace {
 
 constexpr const char* kExamples =
-    R"(Reading the weights once per token is the least a decode step must do: the roof
-is the memory read bandwidth measured in the same run, the share how close
-decoding comes to it. JSON is one object per test, one per line.
+    R"(Tests: pp, reading a prompt; tg, writing tokens one at a time. t/s is the median
+and the standard deviation, with -b of all sequences together. A depth costs a
+Mamba model nothing: its state does not grow.
+
+Two limits of the machine are measured around every test. memory: a step must
+read the weights once (size); the share is that of the read bandwidth.
+arithmetic: two operations for each weight of a matrix and token (the head's
+once a prompt), as a share of what the same instructions reach on registers.
+
+--startup: load is the opening of the model, first token the time from there to
+the first token after a prompt of 8, since start the whole since the process
+began (the system counts in steps of 10 ms).
 
 Examples:
   krait bench
   krait bench -m ./my-model -p 64,512 -n 128 -r 10 -t 2 --dtype q8_0
-  krait bench --json > bench.jsonl)";
+  krait bench -p 0 -n 64 -b 1,4,16 -d 0,4096
+  krait bench --startup -o csv > bench.csv)";
 
 struct Flags {
   OutputFlags output;
   OpenOptions open;
   BenchOptions bench;
+  std::optional<BenchFormat> format;
+  bool startup = false;
 };
 
-nlohmann::ordered_json to_json(const BenchResult& r, Engine& engine) {
-  const bool decode = r.n_gen > 0;
-  const auto decode_only = [&](double value) {
-    return decode ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr);
-  };
-  const DeviceInfo device = engine.backend().info();
-  return {{"model", engine.name()},
-          {"dtype", dtype_name(engine.model().weight_dtype())},
-          {"device", device.name},
-          {"cpu", device.detail},
-          {"isa", device.isa},
-          {"threads", device.threads},
-          {"batch", 1},
-          {"n_prompt", r.n_prompt},
-          {"n_gen", r.n_gen},
-          {"tok_s",
-           {{"median", r.tok_s_median},
-            {"min", *std::min_element(r.tok_s.begin(), r.tok_s.end())},
-            {"max", *std::max_element(r.tok_s.begin(), r.tok_s.end())},
-            {"all", r.tok_s}}},
-          {"weight_bytes_per_token", engine.model().weight_bytes_per_token()},
-          {"gb_s", decode_only(r.gb_s)},
-          {"roof_gb_s", decode_only(r.roof_gb_s)},
-          {"roof_share", decode_only(r.roof_share)},
-          {"peak_rss_bytes", r.peak_rss_bytes}};
+BenchFormat format_of(const Flags& flags) {
+  if (!flags.output.json) return flags.format.value_or(BenchFormat::markdown);
+  if (flags.format && *flags.format != BenchFormat::jsonl)
+    throw InputError("--json is -o jsonl: expected only one of --json and -o");
+  return BenchFormat::jsonl;
 }
 
-std::string heading(Engine& engine) {
-  const DeviceInfo device = engine.backend().info();
-  return fmt::format(
-      "{}, {}, {:.1f} MB of weights per token\n{}: {}\n\n"
-      "{:<8} {:>7} {:>12} {:>10} {:>10} {:>7} {:>7} {:>6}\n",
-      engine.name(), dtype_name(engine.model().weight_dtype()),
-      static_cast<double>(engine.model().weight_bytes_per_token()) / 1e6, device.name,
-      machine_text(device), "test", "tokens", "median tok/s", "min", "max", "GB/s", "roof",
-      "share");
+BenchSubject subject_of(Engine& engine) {
+  return {engine.name(), std::string(dtype_name(engine.model().weight_dtype())),
+          engine.backend().info(), engine.model().weight_bytes_per_token(),
+          engine.model().parameter_count()};
 }
 
-std::string row(const BenchResult& r) {
-  const bool decode = r.n_gen > 0;
-  std::string out = fmt::format("{:<8} {:>7} {:>12.1f} {:>10.1f} {:>10.1f}",
-                                decode ? "decode" : "prefill", decode ? r.n_gen : r.n_prompt,
-                                r.tok_s_median, *std::min_element(r.tok_s.begin(), r.tok_s.end()),
-                                *std::max_element(r.tok_s.begin(), r.tok_s.end()));
-  if (decode)
-    out += fmt::format(" {:>7.1f} {:>7.1f} {:>5.0f}%", r.gb_s, r.roof_gb_s, r.roof_share * 100);
-  return out + "\n";
+bool measures_nothing(const BenchOptions& options) {
+  const auto is_zero = [](int64_t n) { return n == 0; };
+  return options.pairs.empty() &&
+         std::all_of(options.prompts.begin(), options.prompts.end(), is_zero) &&
+         std::all_of(options.tokens.begin(), options.tokens.end(), is_zero);
 }
 
 int run(const Flags& flags, Console& console) {
-  const auto is_zero = [](int64_t n) { return n == 0; };
-  if (std::all_of(flags.bench.prompts.begin(), flags.bench.prompts.end(), is_zero) &&
-      std::all_of(flags.bench.tokens.begin(), flags.bench.tokens.end(), is_zero))
+  const BenchFormat format = format_of(flags);
+  const bool no_tests = measures_nothing(flags.bench);
+  if (no_tests && !flags.startup)
     throw InputError("--n-prompt 0 with --n-gen 0: there is nothing to measure");
   const auto engine = open_engine(flags.open);
   BenchOptions options = flags.bench;
   options.stop = &Console::interrupted();
-  const bool json = flags.output.json;
-  if (!json) console.write(heading(*engine));
-  int64_t peak_rss_bytes = 0;
-  bench(*engine, options, [&](const BenchResult& result) {
-    peak_rss_bytes = result.peak_rss_bytes;
-    if (json) {
-      console.write_json(to_json(result, *engine));
-    } else {
-      console.write(row(result));
-    }
-  });
-  if (Console::interrupted()) return kExitInterrupted;
-  if (!json)
-    console.write(
-        fmt::format("\npeak memory {:.1f} MB\n", static_cast<double>(peak_rss_bytes) / 1e6));
-  return kExitSuccess;
+  BenchWriter writer(format, subject_of(*engine));
+  std::optional<Startup> startup;
+  if (flags.startup) startup = measure_startup(*engine);  // before anything else is computed
+  console.write(writer.begin());
+  if (startup) console.write(writer.row(*startup));
+  if (!no_tests)
+    bench(*engine, options, [&](const BenchResult& result) { console.write(writer.row(result)); });
+  console.write(writer.end());
+  return Console::interrupted() ? kExitInterrupted : kExitSuccess;
+}
+
+constexpr int64_t kMostTokens = 1 << 24;
+
+std::pair<int64_t, int64_t> parse_pair(const std::string& text) {
+  const std::vector<int64_t> counts = parse_integers("--pg", text, 1, kMostTokens);
+  if (counts.size() != 2) throw InputError(fmt::format("--pg {}: expected two numbers, N,M", text));
+  return {counts[0], counts[1]};
 }
 
 }  // namespace
 
 Command add_bench(CLI::App& program) {
   CLI::App* app = program.add_subcommand(
-      "bench", "Measure speed, and how close it comes to what the memory allows");
+      "bench", "Measure speed, and how close it comes to what the machine allows");
   app->footer(kExamples);
   const auto flags = std::make_shared<Flags>();
-  constexpr int64_t kMostTokens = 1 << 24;
-  const auto add_list = [&](const std::string& names, const std::string& flag, const char* help,
-                            std::vector<int64_t>& target) {
-    add_text(*app, names, "N[,N...]", help, [&target, flag](const std::string& text) {
-      target = parse_integers(flag, text, 0, kMostTokens);
+  BenchOptions& bench = flags->bench;
+  const auto add_list = [&](const std::string& names, const std::string& flag, int64_t low,
+                            int64_t high, const char* help, std::vector<int64_t>& target) {
+    add_text(*app, names, "N[,N...]", help, [&target, flag, low, high](const std::string& text) {
+      target = parse_integers(flag, text, low, high);
     })->group("Measurement");
   };
-  add_list("-p,--n-prompt", "--n-prompt", "Prompt lengths to prefill; 0 for none (default 512)",
-           flags->bench.prompts);
-  add_list("-n,--n-gen", "--n-gen", "How many tokens to decode; 0 for none (default 128)",
-           flags->bench.tokens);
+  add_list("-p,--n-prompt", "--n-prompt", 0, kMostTokens,
+           "Prompt lengths to prefill; 0 for none (default 512)", bench.prompts);
+  add_list("-n,--n-gen", "--n-gen", 0, kMostTokens,
+           "How many tokens to decode; 0 for none (default 128)", bench.tokens);
+  add_text(*app, "--pg", "N,M", "Also a prompt of N tokens and then M decoded, as one test",
+           [&bench](const std::string& text) { bench.pairs = {parse_pair(text)}; })
+      ->group("Measurement");
+  add_list("-d,--n-depth", "--n-depth", 0, kMostTokens,
+           "Tokens read before each measurement (default 0)", bench.depths);
+  add_list("-b,--batch", "--batch", 1, kMostBenchBatch, "Sequences decoded together (default 1)",
+           bench.batches);
   add_integer(*app, "-r,--repetitions", 1, 1000, "How often each is measured (default 5)",
               [=](int64_t n) { flags->bench.repetitions = static_cast<int32_t>(n); })
       ->group("Measurement");
+  app->add_flag("--startup", flags->startup, "Also the time to load and to the first token")
+      ->group("Measurement");
+  add_choice(*app, "-o,--output", {"md", "csv", "json", "jsonl"},
+             "Form of the results (default md); --json is jsonl, an object a line",
+             [=](const std::string& word) { flags->format = parse_bench_format(word); })
+      ->group("Output");
   add_model_flags(*app, flags->open);
   add_machine_flags(*app, flags->open);
   add_chunk_flag(*app, flags->open);

@@ -1,16 +1,27 @@
-// Speed of prefill and decode, and the read bandwidth of memory to hold it against.
+#include "krait/bench.h"
+
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
-#include <thread>
+#include <memory>
+#include <numeric>
+#include <span>
+#include <sstream>
 
-#include "krait/engine.h"
+#include <time.h>
+#include <unistd.h>
+
 #include "krait/error.h"
 #include "src/engine/clock.h"
+#include "src/engine/roof.h"
 
 namespace krait {
 namespace {
+
+constexpr int64_t kWarmUpPrompt = 128;
+constexpr int64_t kWarmUpSteps = 16;
 
 bool is_set(const std::atomic<bool>* flag) { return flag && flag->load(std::memory_order_relaxed); }
 
@@ -18,6 +29,15 @@ double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   const size_t half = values.size() / 2;
   return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+double deviation(const std::vector<double>& values) {
+  if (values.size() < 2) return 0;
+  const auto count = static_cast<double>(values.size());
+  const double mean = std::accumulate(values.begin(), values.end(), 0.0) / count;
+  double squares = 0;
+  for (const double value : values) squares += (value - mean) * (value - mean);
+  return std::sqrt(squares / (count - 1));
 }
 
 // Ids that differ from one another, so that no embedding row stays in the cache by accident.
@@ -31,110 +51,202 @@ std::vector<int32_t> test_ids(int64_t count, int32_t vocabulary) {
   return ids;
 }
 
-// Tokens per second of one run.
-double run_once(Session& session, std::span<const int32_t> ids, bool one_by_one) {
-  session.reset();
-  const Stopwatch watch;
-  if (one_by_one) {
-    for (const int32_t id : ids) session.feed({&id, 1});
-  } else {
-    session.feed(ids);
-  }
-  return static_cast<double>(ids.size()) / watch.ms() * 1e3;
-}
-
-// The roof, measured again around every test: other work on the machine lowers single figures.
-class Roof {
+// Sequences that step together, each from a state it is given.
+class Batch {
  public:
-  explicit Roof(int32_t threads) : threads_(threads) {}
-  void measure() {
-    peak_rss_ = peak_rss();
-    best_gb_s_ = std::max(best_gb_s_, measure_read_bandwidth(threads_));
-    // Start the system's count of peak memory anew; where that is refused, the figure includes
-    // ours.
-    std::ofstream("/proc/self/clear_refs") << "5";
+  Batch(Engine& engine, int64_t size)
+      : engine_(engine),
+        floats_(engine.model().state_layout().floats_per_slot()),
+        states_(engine.backend().buffer(size * floats_)),
+        workspace_(
+            engine.model().workspace(static_cast<int32_t>(size), static_cast<int32_t>(size))),
+        logits_(static_cast<size_t>(engine.model().config().embedding_rows)) {
+    for (int32_t slot = 0; slot < size; ++slot) {
+      segments_.push_back({slot, slot, 1});
+      rows_.push_back(slot);
+    }
   }
-  double gb_s() const noexcept { return best_gb_s_; }
-  int64_t peak_rss() const { return std::max(peak_rss_, peak_rss_bytes()); }
+
+  void start(const Snapshot& from) {
+    for (const Segment& segment : segments_)
+      engine_.backend().write(from->planes, states_->data + segment.slot * floats_);
+  }
+
+  // One token of each sequence.
+  void step(std::span<const int32_t> ids) {
+    const Rows logits =
+        engine_.model().forward({ids, segments_, rows_}, {states_->data, floats_}, *workspace_);
+    for (int64_t row = 0; row < logits.rows; ++row)  // as those who sample from them do
+      engine_.backend().read(logits.data + row * logits.stride, logits_);
+  }
 
  private:
-  int32_t threads_;
-  double best_gb_s_ = 0;
-  int64_t peak_rss_ = 0;
+  Engine& engine_;
+  int64_t floats_;
+  std::unique_ptr<Buffer> states_;
+  std::unique_ptr<Workspace> workspace_;
+  std::vector<float> logits_;
+  std::vector<Segment> segments_;
+  std::vector<int32_t> rows_;
 };
 
-BenchResult run_test(Engine& engine, Session& session, const BenchOptions& options, Roof& roof,
-                     int64_t count, bool one_by_one) {
-  BenchResult result;
-  (one_by_one ? result.n_gen : result.n_prompt) = count;
-  const std::vector<int32_t> ids = test_ids(count, engine.sampled_vocab());
-  // Warm-up: memory is touched, threads run.
-  const auto warm_up = std::min<size_t>(ids.size(), one_by_one ? 16 : 128);
-  run_once(session, std::span(ids).first(warm_up), one_by_one);
-  for (int32_t i = 0; i < options.repetitions && !is_set(options.stop); ++i)
-    result.tok_s.push_back(run_once(session, ids, one_by_one));
-  if (result.tok_s.empty()) return result;
-  result.tok_s_median = median(result.tok_s);
-  result.peak_rss_bytes = roof.peak_rss();
-  roof.measure();
-  result.roof_gb_s = roof.gb_s();
-  if (one_by_one) {
-    const auto bytes = static_cast<double>(engine.model().weight_bytes_per_token());
-    result.gb_s = result.tok_s_median * bytes * 1e-9;
-    result.roof_share = result.gb_s / result.roof_gb_s;
+// Runs tests of one engine. The session is at the depth of the test before each run.
+class Bench {
+ public:
+  Bench(Engine& engine, const BenchOptions& options)
+      : engine_(engine),
+        options_(options),
+        roof_(engine),
+        session_(engine.session(History::discard)) {
+    roof_.measure();
   }
-  return result;
+
+  // Nothing when it was stopped before the first repetition ended.
+  std::optional<BenchResult> run(const BenchTest& test) {
+    if (is_set(options_.stop) || !go_to(test.depth)) return std::nullopt;
+    BenchResult result;
+    static_cast<BenchTest&>(result) = test;
+    BenchTest warm_up = test;
+    warm_up.n_prompt = std::min(test.n_prompt, kWarmUpPrompt);
+    warm_up.n_gen = std::min(test.n_gen, kWarmUpSteps);
+    run_once(warm_up);
+    for (int32_t i = 0; i < options_.repetitions && !is_set(options_.stop); ++i) {
+      const std::optional<double> ms = run_once(test);
+      if (ms) result.tok_s.push_back(tokens(test) / *ms * 1e3);
+    }
+    if (result.tok_s.empty()) return std::nullopt;
+    add_figures(result);
+    return result;
+  }
+
+ private:
+  static double tokens(const BenchTest& test) {
+    return static_cast<double>(test.n_prompt + test.n_gen * test.batch);
+  }
+
+  // Reads that many tokens, once for all tests at this depth.
+  bool go_to(int64_t depth) {
+    if (start_ && start_->position == depth) return true;
+    session_->reset();
+    start_.reset();
+    constexpr int64_t kBlock = 1 << 16;
+    for (int64_t left = depth; left > 0; left -= std::min(left, kBlock)) {
+      const auto ids = test_ids(std::min(left, kBlock), engine_.sampled_vocab());
+      session_->feed(ids, {}, options_.stop);
+      if (is_set(options_.stop)) return false;
+    }
+    start_ = session_->snapshot();
+    return true;
+  }
+
+  // Milliseconds; nothing when it was stopped.
+  std::optional<double> run_once(const BenchTest& test) {
+    const std::vector<int32_t> prompt = test_ids(test.n_prompt, engine_.sampled_vocab());
+    const std::vector<int32_t> ids = test_ids(test.n_gen + test.batch - 1, engine_.sampled_vocab());
+    if (test.batch > 1) return run_batch(test, ids);
+    session_->restore(start_);
+    const Stopwatch watch;
+    session_->feed(prompt, {}, options_.stop);
+    for (const int32_t id : ids) {
+      if (is_set(options_.stop)) return std::nullopt;
+      session_->feed({&id, 1});
+    }
+    const double ms = watch.ms();
+    if (is_set(options_.stop)) return std::nullopt;
+    return ms;
+  }
+
+  std::optional<double> run_batch(const BenchTest& test, std::span<const int32_t> ids) {
+    if (!batch_ || batch_size_ != test.batch) {
+      batch_.reset();  // before the next one takes memory
+      batch_ = std::make_unique<Batch>(engine_, test.batch);
+      batch_size_ = test.batch;
+    }
+    batch_->start(start_);
+    const Stopwatch watch;
+    for (int64_t i = 0; i < test.n_gen; ++i) {
+      if (is_set(options_.stop)) return std::nullopt;
+      batch_->step(ids.subspan(i, test.batch));
+    }
+    return watch.ms();
+  }
+
+  void add_figures(BenchResult& r) {
+    r.tok_s_median = median(r.tok_s);
+    r.tok_s_deviation = deviation(r.tok_s);
+    r.peak_rss_bytes = roof_.peak_rss();
+    roof_.measure();
+    const Model& model = engine_.model();
+    const double runs_s = r.tok_s_median / tokens(r);
+    if (r.n_prompt == 0) {
+      const auto steps = static_cast<double>(r.n_gen);
+      r.gb_s = runs_s * steps * static_cast<double>(model.weight_bytes_per_token()) * 1e-9;
+      r.roof_gb_s = roof_.gb_s();
+      r.roof_share = r.gb_s / r.roof_gb_s;
+    }
+    const int64_t with_logits = r.n_gen * r.batch + (r.n_prompt > 0 ? 1 : 0);
+    const int64_t without = std::max<int64_t>(r.n_prompt - 1, 0);
+    const int64_t multiply_adds = with_logits * model.multiply_adds_per_token(true) +
+                                  without * model.multiply_adds_per_token(false);
+    r.gflop_s = runs_s * 2e-9 * static_cast<double>(multiply_adds);
+    r.roof_gflop_s = roof_.gflop_s();
+    r.gflop_share = r.gflop_s / r.roof_gflop_s;
+  }
+
+  Engine& engine_;
+  const BenchOptions& options_;
+  Roof roof_;
+  std::unique_ptr<Session> session_;
+  Snapshot start_;
+  std::unique_ptr<Batch> batch_;
+  int64_t batch_size_ = 0;
+};
+
+std::vector<BenchTest> tests_of(const BenchOptions& options) {
+  std::vector<BenchTest> tests;
+  for (const int64_t depth : options.depths) {
+    for (const int64_t n : options.prompts)
+      if (n != 0) tests.push_back({.n_prompt = n, .depth = depth});
+    for (const int64_t batch : options.batches)
+      for (const int64_t n : options.tokens)
+        if (n != 0) tests.push_back({.n_gen = n, .depth = depth, .batch = batch});
+    for (const auto& [prompt, gen] : options.pairs)
+      tests.push_back({.n_prompt = prompt, .n_gen = gen, .depth = depth});
+  }
+  for (const BenchTest& test : tests)
+    if (test.n_prompt < 0 || test.n_gen < 0 || test.n_prompt + test.n_gen < 1 || test.depth < 0 ||
+        test.batch < 1 || test.batch > kMostBenchBatch)
+      throw InputError("test " + test_name(test) +
+                       ": expected counts of 0 or more, and batches of " + "1 to " +
+                       std::to_string(kMostBenchBatch));
+  return tests;
 }
 
-// Sum of all words, by independent chains wide enough for the compiler to make vectors of.
-uint64_t read_all(const uint64_t* words, size_t count) {
-  uint64_t sums[32] = {};
-  for (size_t i = 0; i + 32 <= count; i += 32)
-    for (size_t j = 0; j < 32; ++j) sums[j] += words[i + j];
-  uint64_t total = 0;
-  for (const uint64_t sum : sums) total += sum;
-  return total;
+// When this process was started, in milliseconds before now.
+double process_age_ms() {
+  std::ifstream stat("/proc/self/stat");
+  std::string text;
+  std::getline(stat, text);
+  // The program's name, in parentheses, may hold anything; the start is the 20th word after it.
+  std::istringstream words(text.substr(std::min(text.rfind(')') + 1, text.size())));
+  std::string word;
+  for (int i = 0; i < 20; ++i) words >> word;
+  timespec now{};
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  const double start =
+      std::strtod(word.c_str(), nullptr) / static_cast<double>(sysconf(_SC_CLK_TCK));
+  return 1e3 * (static_cast<double>(now.tv_sec) - start) + 1e-6 * static_cast<double>(now.tv_nsec);
 }
 
 }  // namespace
 
-double measure_read_bandwidth(int32_t threads) {
-  constexpr size_t kBytes = size_t{256} << 20;  // well beyond any cache
-  constexpr int kPasses = 12;
-  const size_t words = kBytes / sizeof(uint64_t) / static_cast<size_t>(threads);
-  std::vector<std::thread> workers;
-  std::vector<uint64_t> totals(threads);
-  std::atomic<int> arrived{0};
-  std::array<double, kPasses> ms{};
-  // Every pass starts together and ends with the slowest thread.
-  const auto barrier = [&](int pass) {
-    arrived.fetch_add(1);
-    while (arrived.load() < pass * threads) std::this_thread::yield();
-  };
-  const auto work = [&](int thread) {
-    const std::vector<uint64_t> memory(words, static_cast<uint64_t>(thread));
-    for (int pass = 0; pass < kPasses; ++pass) {
-      barrier(2 * pass + 1);
-      const Stopwatch watch;
-      totals[thread] += read_all(memory.data(), words);
-      barrier(2 * pass + 2);
-      if (thread == 0) ms[pass] = watch.ms();
-    }
-  };
-  for (int thread = 1; thread < threads; ++thread) workers.emplace_back(work, thread);
-  work(0);
-  for (std::thread& worker : workers) worker.join();
-  volatile uint64_t keep = 0;  // the sums must not be optimised away
-  for (const uint64_t total : totals) keep = keep + total;
-  const double best = *std::min_element(ms.begin(), ms.end());
-  return static_cast<double>(words * sizeof(uint64_t)) * threads / best * 1e-6;
-}
-
-int64_t peak_rss_bytes() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);)
-    if (line.starts_with("VmHWM:")) return std::atoll(line.c_str() + 6) * 1024;
-  return 0;
+std::string test_name(const BenchTest& test) {
+  std::string name;
+  if (test.n_prompt != 0) name = "pp" + std::to_string(test.n_prompt);
+  if (test.n_gen != 0) name += (name.empty() ? "tg" : "+tg") + std::to_string(test.n_gen);
+  if (test.batch != 1) name += " x" + std::to_string(test.batch);
+  if (test.depth != 0) name += " @ d" + std::to_string(test.depth);
+  return name;
 }
 
 std::vector<BenchResult> bench(Engine& engine, const BenchOptions& options,
@@ -142,23 +254,31 @@ std::vector<BenchResult> bench(Engine& engine, const BenchOptions& options,
   if (options.repetitions < 1)
     throw InputError("--repetitions " + std::to_string(options.repetitions) +
                      ": expected 1 or more");
-  Roof roof(engine.backend().info().threads);
-  roof.measure();
-  const std::unique_ptr<Session> session = engine.session();
+  const std::vector<BenchTest> tests = tests_of(options);
+  Bench bench(engine, options);
   std::vector<BenchResult> results;
-  const auto run_all = [&](const std::vector<int64_t>& counts, bool one_by_one) {
-    for (const int64_t count : counts) {
-      if (count == 0 || is_set(options.stop)) continue;
-      if (count < 0) throw InputError("a test of " + std::to_string(count) + " tokens");
-      const BenchResult result = run_test(engine, *session, options, roof, count, one_by_one);
-      if (result.tok_s.empty()) continue;
-      results.push_back(result);
-      if (on_result) on_result(result);
-    }
-  };
-  run_all(options.prompts, false);
-  run_all(options.tokens, true);
+  for (const BenchTest& test : tests) {
+    const std::optional<BenchResult> result = bench.run(test);
+    if (!result) continue;
+    results.push_back(*result);
+    if (on_result) on_result(*result);
+  }
   return results;
+}
+
+Startup measure_startup(Engine& engine) {
+  constexpr int64_t kPrompt = 8;
+  const std::vector<int32_t> ids = test_ids(kPrompt, engine.sampled_vocab());
+  Startup startup{.load_ms = engine.load_ms(), .n_prompt = kPrompt};
+  const Stopwatch watch;
+  const std::unique_ptr<Session> session = engine.session();
+  session->feed(ids);
+  const auto logits = session->logits().first(static_cast<size_t>(engine.sampled_vocab()));
+  volatile auto token = std::max_element(logits.begin(), logits.end()) - logits.begin();
+  static_cast<void>(token);
+  startup.first_token_ms = watch.ms();
+  startup.process_ms = process_age_ms();
+  return startup;
 }
 
 }  // namespace krait

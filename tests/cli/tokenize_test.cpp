@@ -1,4 +1,3 @@
-// tokenize and bench.
 #include <sstream>
 #include <string>
 #include <vector>
@@ -47,44 +46,6 @@ TEST(Tokenize, NoSpecialReadsSpecialTokensAsText) {
   EXPECT_GT(run_json(plain)["ids"].size(), 1u);
   EXPECT_EQ(run({"tokenize", "-m", test_model(), "--decode", "0"}).out, "<|endoftext|>\n");
   EXPECT_EQ(run({"tokenize", "-m", test_model(), "--decode", "0", "--no-special"}).out, "\n");
-}
-
-TEST(Bench, JsonHasOneObjectPerTest) {
-  const Result result =
-      run({"bench", "-m", test_model(), "-p", "8,16", "-n", "4", "-r", "2", "-t", "1", "--json"});
-  ASSERT_EQ(result.exit_code, 0) << result.err;
-  std::vector<nlohmann::json> tests;
-  std::istringstream lines(result.out);
-  for (std::string line; std::getline(lines, line);) tests.push_back(nlohmann::json::parse(line));
-  ASSERT_EQ(tests.size(), 3u);
-  EXPECT_EQ(tests[0]["n_prompt"], 8);
-  EXPECT_EQ(tests[1]["n_prompt"], 16);
-  EXPECT_EQ(tests[2]["n_gen"], 4);
-  EXPECT_GT(tests[2]["roof_gb_s"].get<double>(), 0);
-  EXPECT_GT(tests[2]["gb_s"].get<double>(), 0);
-  EXPECT_NEAR(tests[2]["roof_share"].get<double>(),
-              tests[2]["gb_s"].get<double>() / tests[2]["roof_gb_s"].get<double>(), 1e-9);
-  for (const auto& test : tests) {
-    EXPECT_EQ(test["model"], test_model());
-    EXPECT_EQ(test["dtype"], "f32");
-    EXPECT_EQ(test["device"], "cpu");
-    EXPECT_EQ(test["threads"], 1);
-    EXPECT_EQ(test["batch"], 1);
-    const auto& speed = test["tok_s"];
-    EXPECT_GT(speed["min"].get<double>(), 0);
-    EXPECT_LE(speed["min"].get<double>(), speed["median"].get<double>());
-    EXPECT_LE(speed["median"].get<double>(), speed["max"].get<double>());
-    EXPECT_GT(test["weight_bytes_per_token"].get<int64_t>(), 0);
-    EXPECT_GT(test["peak_rss_bytes"].get<int64_t>(), 0);
-  }
-}
-
-TEST(Bench, TableHasOneRowPerTest) {
-  const Result result = run({"bench", "-m", test_model(), "-p", "8", "-n", "4", "-r", "1"});
-  EXPECT_EQ(result.exit_code, 0);
-  EXPECT_THAT(result.out, HasSubstr("\nprefill "));
-  EXPECT_THAT(result.out, HasSubstr("\ndecode "));
-  EXPECT_THAT(result.out, HasSubstr("peak memory"));
 }
 
 }  // namespace

@@ -271,20 +271,5 @@ TEST_F(EngineTest, ScoresAreLogProbabilitiesOfTheVocabulary) {
   EXPECT_THROW(score(*engine, {}), InputError);
 }
 
-TEST_F(EngineTest, BenchMeasuresWhatItWasAsked) {
-  const auto engine = open();
-  BenchOptions options;
-  options.prompts = {0, 32};
-  options.tokens = {8};
-  options.repetitions = 2;
-  const auto results = bench(*engine, options, {});
-  ASSERT_EQ(results.size(), 2u);
-  EXPECT_EQ(results[0].n_prompt, 32);
-  EXPECT_EQ(results[1].n_gen, 8);
-  EXPECT_EQ(results[1].tok_s.size(), 2u);
-  EXPECT_GT(results[1].roof_gb_s, 0.1);
-  EXPECT_GT(results[1].peak_rss_bytes, 1 << 20);
-}
-
 }  // namespace
 }  // namespace krait

@@ -10,6 +10,7 @@
 #include "src/backend/cpu/isa.h"
 #include "src/backend/cpu/memory.h"
 #include "src/backend/cpu/packing.h"
+#include "src/backend/cpu/peak.h"
 #include "src/backend/cpu/thread_pool.h"
 
 namespace krait {
@@ -257,6 +258,10 @@ class CpuBackend final : public Backend {
         kernels_.gate(x.data + t * x.stride + first, z.data + t * z.stride + first, last - first,
                       out.data + t * out.stride + first);
     });
+  }
+
+  double peak_multiply_adds(DType type) override {
+    return measure_peak(kernels_, pool_, cpu::is_quantised(packing_of(type)));
   }
 
  private:
