@@ -115,13 +115,13 @@ Command add_bench(CLI::App& program) {
       ->group("Measurement");
   app->add_flag("--startup", flags->startup, "Also the time to load and to the first token")
       ->group("Measurement");
+  add_model_flags(*app, flags->open);
+  add_machine_flags(*app, flags->open);
+  add_chunk_flag(*app, flags->open);
   add_choice(*app, "-o,--output", {"md", "csv", "json", "jsonl"},
              "Form of the results (default md); --json is jsonl, an object a line",
              [=](const std::string& word) { flags->format = parse_bench_format(word); })
       ->group("Output");
-  add_model_flags(*app, flags->open);
-  add_machine_flags(*app, flags->open);
-  add_chunk_flag(*app, flags->open);
   add_output_flags(*app, flags->output);
   return {app, [=](Console& console) {
             console.configure(flags->output);

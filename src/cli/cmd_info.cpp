@@ -28,12 +28,6 @@ struct Flags {
   OpenOptions open;
 };
 
-std::string size_text(int64_t bytes) {
-  const double b = static_cast<double>(bytes);
-  if (b < 1e6) return fmt::format("{:.1f} kB", b / 1e3);
-  return b < 1e9 ? fmt::format("{:.1f} MB", b / 1e6) : fmt::format("{:.2f} GB", b / 1e9);
-}
-
 // "f32 1.2 MB, bf16 9.0 MB" from {"f32": 1200000, ...}
 std::string sizes_text(const Json& bytes) {
   std::vector<std::string> sizes;

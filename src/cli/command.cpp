@@ -14,6 +14,12 @@ std::string machine_text(const DeviceInfo& device) {
                      device.threads == 1 ? "" : "s");
 }
 
+std::string size_text(int64_t bytes) {
+  const double b = static_cast<double>(bytes);
+  if (b < 1e6) return fmt::format("{:.1f} kB", b / 1e3);
+  return b < 1e9 ? fmt::format("{:.1f} MB", b / 1e6) : fmt::format("{:.2f} GB", b / 1e9);
+}
+
 std::unique_ptr<Engine> open_engine(OpenOptions open) {
   open.warn = log_warnings();
   auto engine = Engine::open(open);

@@ -31,12 +31,18 @@ Command add_bench(CLI::App& program);
 Command add_info(CLI::App& program);
 Command add_tokenize(CLI::App& program);
 Command add_quantize(CLI::App& program);
+Command add_models(CLI::App& program);
+Command add_completions(CLI::App& program);
+Command add_man(CLI::App& program);
 
 // Opens the model; its warnings and, with -v, what was loaded go to the log.
 std::unique_ptr<Engine> open_engine(OpenOptions open);
 
 // "AMD EPYC, avx512, 2 threads"
 std::string machine_text(const DeviceInfo& device);
+
+// "1.2 MB"
+std::string size_text(int64_t bytes);
 
 // Sends the engine's warnings to the log.
 Warn log_warnings();

@@ -1,14 +1,11 @@
 #include "src/cli/model_info.h"
 
-#include <algorithm>
 #include <cmath>
-#include <map>
-#include <set>
 #include <string>
 
 #include <fmt/format.h>
 
-#include "krait/error.h"
+#include "krait/model_list.h"
 
 namespace krait::cli {
 namespace {
@@ -17,43 +14,6 @@ using Json = nlohmann::ordered_json;
 
 // 1e-05, not the 9.999999747378752e-06 that the float is as a double.
 double as_written(float value) { return std::stod(fmt::format("{}", value)); }
-
-// What the tensors of the checkpoint amount to. Two names of the same bytes count once.
-struct Stored {
-  int64_t parameters = 0;
-  int64_t bytes = 0;
-  std::map<std::string, int64_t> bytes_by_dtype;
-  std::set<std::string> files;
-  int64_t unread = 0;
-  std::string why_unread;  // the first of them
-};
-
-Stored count_tensors(const Checkpoint& checkpoint) {
-  Stored stored;
-  std::set<const std::byte*> seen;
-  for (const std::string& name : checkpoint.names()) {
-    stored.files.insert(checkpoint.file_of(name));
-    try {
-      const Tensor& tensor = *checkpoint.find(name);
-      const auto bytes = static_cast<int64_t>(tensor.data.size());
-      if (bytes == 0 || !seen.insert(tensor.data.data()).second) continue;
-      stored.parameters += tensor.elements();
-      stored.bytes += bytes;
-      stored.bytes_by_dtype[std::string(dtype_name(tensor.dtype))] += bytes;
-    } catch (const InputError& e) {
-      if (stored.unread++ == 0) stored.why_unread = e.what();
-    }
-  }
-  return stored;
-}
-
-// The type of most bytes.
-std::string main_dtype(const Stored& stored) {
-  const auto most =
-      std::max_element(stored.bytes_by_dtype.begin(), stored.bytes_by_dtype.end(),
-                       [](const auto& a, const auto& b) { return a.second < b.second; });
-  return most == stored.bytes_by_dtype.end() ? "none" : most->first;
-}
 
 Json mixer_json(const Mamba1Config& c) {
   Json json = {{"mixer", "mamba1"},
@@ -123,7 +83,7 @@ Json state_json(const StateLayout& layout) {
 
 Json model_info(const ModelFiles& files, const DeviceInfo& device, const Warn& warn) {
   const ModelConfig& config = files.config;
-  const Stored stored = count_tensors(*files.checkpoint);
+  const StoredWeights stored = count_weights(*files.checkpoint);
   if (stored.unread > 0)
     warn(
         fmt::format("{} tensors are not counted; the first: {}", stored.unread, stored.why_unread));
@@ -137,7 +97,7 @@ Json model_info(const ModelFiles& files, const DeviceInfo& device, const Warn& w
           {"files", stored.files},
           {"architecture", config.architecture},
           {"parameters", stored.parameters},
-          {"dtype", main_dtype(stored)},
+          {"dtype", stored.dtype},
           {"weight_bytes", stored.bytes},
           {"bytes_by_dtype", stored.bytes_by_dtype},
           {"d_model", config.d_model},

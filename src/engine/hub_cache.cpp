@@ -16,6 +16,7 @@ namespace fs = std::filesystem;
 
 constexpr size_t kMaxRefBytes = 256;
 constexpr std::string_view kDefaultRevision = "main";
+constexpr std::string_view kModelPrefix = "models--";
 
 // One component of a path inside the cache: no separators, nothing hidden, no "..".
 bool is_component(std::string_view text) {
@@ -58,9 +59,47 @@ std::vector<std::string> snapshots_of(const fs::path& repository) {
   std::vector<std::string> names;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(repository / "snapshots", error))
-    if (is_folder(entry.path())) names.push_back(entry.path().filename().string());
+    if (const std::string name = entry.path().filename().string();
+        is_component(name) && is_folder(entry.path()))
+      names.push_back(name);
   std::sort(names.begin(), names.end());
   return names;
+}
+
+// What is wrong with a repository of which no snapshot was found.
+std::string why_no_snapshot(const fs::path& repository) {
+  if (!is_folder(repository)) return "not a folder";
+  const std::string commit = read_ref(repository / "refs" / kDefaultRevision);
+  if (commit.empty()) return "holds no snapshot: nothing was downloaded completely";
+  return "refs/main names the commit " + commit + ", of which there is no snapshot";
+}
+
+void add_entries(const fs::directory_entry& folder, std::vector<HubEntry>& entries) {
+  HubEntry entry;
+  entry.path = folder.path().string();
+  entry.name = folder.path().filename().string().substr(kModelPrefix.size());
+  if (const size_t dashes = entry.name.find("--"); dashes != std::string::npos)
+    entry.name.replace(dashes, 2, "/");
+  try {
+    const std::optional<HubId> id = parse_hub_id(entry.name);
+    if (!id || !id->revision.empty()) {
+      entry.problem = "not the name of a repository";
+    } else if (const auto snapshots = snapshots_of(folder);
+               snapshots.size() > 1 &&
+               read_ref(folder.path() / "refs" / kDefaultRevision).empty()) {
+      for (const std::string& commit : snapshots)
+        entries.push_back(
+            {entry.name + "@" + commit, (folder.path() / "snapshots" / commit).string(), ""});
+      return;
+    } else if (const auto snapshot = find_hub_snapshot(folder.path().parent_path().string(), *id)) {
+      entry.path = *snapshot;
+    } else {
+      entry.problem = why_no_snapshot(folder.path());
+    }
+  } catch (const InputError& e) {
+    entry.problem = e.what();
+  }
+  entries.push_back(std::move(entry));
 }
 
 }  // namespace
@@ -95,7 +134,7 @@ std::string hub_cache_folder() {
 }
 
 std::string hub_repository_folder(const std::string& cache, const HubId& id) {
-  std::string folder = "models--" + id.repository;
+  std::string folder = std::string(kModelPrefix) + id.repository;
   if (const size_t slash = folder.find('/'); slash != std::string::npos)
     folder.replace(slash, 1, "--");
   return (fs::path(cache) / folder).string();
@@ -117,6 +156,19 @@ std::optional<std::string> find_hub_snapshot(const std::string& cache, const Hub
   const fs::path snapshot = repository / "snapshots" / commit;
   if (!is_folder(snapshot)) return std::nullopt;
   return snapshot.string();
+}
+
+std::vector<HubEntry> list_hub_cache(const std::string& cache) {
+  std::vector<HubEntry> entries;
+  std::error_code error;
+  if (cache.empty() || !fs::exists(cache, error)) return entries;
+  fs::directory_iterator at(cache, error);
+  for (; !error && at != fs::directory_iterator(); at.increment(error))
+    if (at->path().filename().string().starts_with(kModelPrefix)) add_entries(*at, entries);
+  if (error) entries.push_back({"", cache, "cannot list the cache: " + error.message()});
+  std::sort(entries.begin(), entries.end(),
+            [](const HubEntry& a, const HubEntry& b) { return a.name < b.name; });
+  return entries;
 }
 
 }  // namespace krait

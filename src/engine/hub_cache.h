@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace krait {
 
@@ -25,5 +26,16 @@ std::string hub_repository_folder(const std::string& cache, const HubId& id);
 // The snapshot folder, or nullopt when the cache does not hold it. Throws InputError where the
 // choice is not clear (no main, several snapshots).
 std::optional<std::string> find_hub_snapshot(const std::string& cache, const HubId& id);
+
+// A model's repository in the cache or, where it has several snapshots and no main, one of them.
+struct HubEntry {
+  std::string name;     // as -m takes it: "owner/name", "owner/name@commit"
+  std::string path;     // the snapshot; of a broken entry its folder
+  std::string problem;  // not empty: why there is no snapshot
+};
+
+// All of them, by name. An empty list where there is no cache; where it cannot be read, one entry
+// that says so.
+std::vector<HubEntry> list_hub_cache(const std::string& cache);
 
 }  // namespace krait

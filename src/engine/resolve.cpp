@@ -114,4 +114,12 @@ ResolvedModel resolve_model(const std::string& name) {
 
 std::vector<std::string> bundled_models() { return models_in(default_bundled_folders()); }
 
+std::string resolve_bundled_model(const std::string& name) {
+  std::error_code error;
+  for (const std::string& folder : default_bundled_folders())
+    if (const fs::path path = fs::path(folder) / name; fs::is_directory(path, error))
+      return path.string();
+  throw InputError("there is no bundled model " + name);
+}
+
 }  // namespace krait

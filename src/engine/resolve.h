@@ -28,4 +28,7 @@ ResolvedModel resolve_model(const std::string& name,
 // of the source tree it was built from.
 std::vector<std::string> bundled_models();
 
+// The folder of one of them.
+std::string resolve_bundled_model(const std::string& name);
+
 }  // namespace krait
