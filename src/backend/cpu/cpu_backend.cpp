@@ -261,7 +261,8 @@ class CpuBackend final : public Backend {
   }
 
   double peak_multiply_adds(DType type) override {
-    return measure_peak(kernels_, pool_, cpu::is_quantised(packing_of(type)));
+    const int32_t threads = std::min(pool_.size(), usable_cores());
+    return measure_peak(kernels_, threads, cpu::is_quantised(packing_of(type)));
   }
 
  private:

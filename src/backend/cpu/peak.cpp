@@ -2,39 +2,55 @@
 
 #include <algorithm>
 #include <chrono>
+#include <numeric>
+#include <thread>
+#include <vector>
 
 namespace krait {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kPasses = 8;
-constexpr double kPassSeconds = 5e-3;
-constexpr int64_t kPartsPerThread = 32;  // small ones even out a thread that is interrupted
+constexpr double kSeconds = 40e-3;
+constexpr double kPieceSeconds = 50e-6;  // well below a time slice
+constexpr int kLeastPieces = 40;
 
-double seconds(Clock::time_point start) {
+double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Iterations per second of this thread while it runs: the median piece was not interrupted.
+double iterations_per_second(void (*kernel)(int64_t, float*) noexcept) {
+  float sink[16] = {};
+  const auto piece = [&](int64_t iterations) {
+    const auto start = Clock::now();
+    kernel(iterations, sink);
+    return seconds_since(start);
+  };
+  int64_t iterations = 1;
+  while (piece(iterations) < kPieceSeconds) iterations *= 2;
+  std::vector<double> seconds;
+  const auto start = Clock::now();
+  while (seconds_since(start) < kSeconds || std::ssize(seconds) < kLeastPieces)
+    seconds.push_back(piece(iterations));
+  const auto middle = seconds.begin() + std::ssize(seconds) / 2;
+  std::nth_element(seconds.begin(), middle, seconds.end());
+  return static_cast<double>(iterations) / *middle;
 }
 
 }  // namespace
 
-double measure_peak(const cpu::Kernels& kernels, ThreadPool& pool, bool bytes) {
+double measure_peak(const cpu::Kernels& kernels, int32_t threads, bool bytes) {
   const auto kernel = bytes ? kernels.peak_int8 : kernels.peak_float;
-  const int64_t parts = kPartsPerThread * pool.size();
-  const auto pass = [&](int64_t iterations) {
-    const auto start = Clock::now();
-    pool.split(parts, parts, [&](int64_t first, int64_t last) {
-      float sink[16] = {};
-      for (int64_t part = first; part < last; ++part) kernel(iterations, sink);
-    });
-    return seconds(start);
-  };
-  int64_t iterations = 1;
-  while (pass(iterations) < kPassSeconds) iterations *= 2;
-  double best = pass(iterations);
-  for (int i = 1; i < kPasses; ++i) best = std::min(best, pass(iterations));
-  const int64_t each = bytes ? cpu::kPeakInt8MultiplyAdds : cpu::kPeakFloatMultiplyAdds;
-  return static_cast<double>(each * iterations * parts) / best;
+  std::vector<double> speeds(static_cast<size_t>(threads));
+  const auto work = [&](int32_t thread) { speeds[thread] = iterations_per_second(kernel); };
+  std::vector<std::thread> workers;
+  for (int32_t thread = 1; thread < threads; ++thread) workers.emplace_back(work, thread);
+  work(0);
+  for (std::thread& worker : workers) worker.join();
+  const auto each =
+      static_cast<double>(bytes ? cpu::kPeakInt8MultiplyAdds : cpu::kPeakFloatMultiplyAdds);
+  return each * std::accumulate(speeds.begin(), speeds.end(), 0.0);
 }
 
 }  // namespace krait

@@ -1,13 +1,14 @@
 // The arithmetic roof of the processor.
 #pragma once
 
+#include <cstdint>
+
 #include "kernels/cpu/kernels.h"
-#include "src/backend/cpu/thread_pool.h"
 
 namespace krait {
 
-// Multiply-adds per second of all threads of the pool together, best of several passes; of bytes or
-// of floats.
-double measure_peak(const cpu::Kernels& kernels, ThreadPool& pool, bool bytes);
+// Multiply-adds per second, of bytes or of floats, that so many threads reach together. Other work
+// on the machine hardly lowers it: each thread counts what it does while it runs.
+double measure_peak(const cpu::Kernels& kernels, int32_t threads, bool bytes);
 
 }  // namespace krait
