@@ -89,6 +89,7 @@ TEST_F(Models, CachedOnesAreListedWithTheirFigures) {
 TEST_F(Models, SeveralSnapshotsWithoutMainAreNamedByTheirCommits) {
   add("models--owner--m", "aaaa", false);
   add("models--owner--m", "bbbb", false);
+  fs::create_directories(cache() + "/models--owner--m/snapshots/$(touch x)");  // no commit
   EXPECT_THAT(names(), ElementsAre("tales", "owner/m@aaaa", "owner/m@bbbb"));
   EXPECT_EQ(run_json({"info", "-m", "owner/m@bbbb"})["path"], listed()["owner/m@bbbb"]["path"]);
 }

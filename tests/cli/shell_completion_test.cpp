@@ -167,6 +167,12 @@ TEST(ShellCompletion, ShellsTakeTheScripts) {
   if (found == 0) GTEST_SKIP() << "needs bash, zsh or fish";
 }
 
+TEST(ShellCompletion, ZshGetsItsOwnCharactersEscaped) {
+  const std::string script = cli::zsh_completion(hostile_program());
+  EXPECT_THAT(script, HasSubstr(R"(it'\''s \[a\] "b"\: \\c $(false))"));
+  EXPECT_THAT(script, HasSubstr(R"(]:FILE\:\[x\]:_files')"));
+}
+
 // Offers of fish itself, one on a line with its description.
 TEST(ShellCompletion, FishOffersWordsAndModels) {
   if (!has_program("fish")) GTEST_SKIP() << "needs fish";
