@@ -1,16 +1,16 @@
 #include "krait/bench.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <span>
 #include <sstream>
 
-#include <time.h>
 #include <unistd.h>
 
 #include "krait/error.h"
