@@ -20,6 +20,7 @@
 #include <string>
 
 #include "krait/dtype.h"
+#include "krait/profile.h"
 #include "krait/state.h"
 #include "krait/tensor.h"
 
@@ -184,6 +185,7 @@ struct BackendOptions {
   std::string device = "auto";   // auto | cpu | cuda[:N]
   std::string cpu_isa = "auto";  // auto | scalar | avx2 | avx512
   int32_t threads = 0;           // 0: the cores this process may use
+  Profile* profile = nullptr;    // told of every operation, where given
 };
 
 // Throws InputError for a device or instruction set this build or machine does not have, saying

@@ -21,6 +21,7 @@ struct BenchOptions {
   std::vector<int64_t> depths = {0};               // tokens read before the measurement
   std::vector<int64_t> batches = {1};              // sequences that decode together
   int32_t repetitions = 5;
+  Profile* profile = nullptr;  // that of the engine's backend: fills in the results' stages
   const std::atomic<bool>* stop = nullptr;
 };
 
@@ -52,6 +53,7 @@ struct BenchResult : BenchTest {
   double roof_gflop_s = 0;
   double gflop_share = 0;
   int64_t peak_rss_bytes = 0;  // of the process so far, without what measuring the roofs took
+  std::vector<Profile::Stage> stages;  // of one more run, where there is a profile
 };
 
 // Read bandwidth of memory with that many threads, in GB/s (10^9 bytes), best of several passes.

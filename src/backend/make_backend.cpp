@@ -2,6 +2,7 @@
 #include "krait/backend.h"
 #include "krait/error.h"
 #include "src/backend/cpu/cpu_backend.h"
+#include "src/backend/profiled_backend.h"
 
 namespace krait {
 namespace {
@@ -24,7 +25,9 @@ std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
   if (device == "cuda" || device.starts_with("cuda:")) no_cuda(device);
   if (device != "auto" && device != "cpu")
     throw InputError("--device " + device + ": expected auto, cpu or cuda[:N]");
-  return make_cpu_backend(options.cpu_isa, options.threads);
+  auto backend = make_cpu_backend(options.cpu_isa, options.threads);
+  if (!options.profile) return backend;
+  return make_profiled_backend(std::move(backend), *options.profile);
 }
 
 }  // namespace krait

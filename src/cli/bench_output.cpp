@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "src/cli/bench_profile.h"
+
 namespace krait::cli {
 namespace {
 
@@ -101,13 +103,15 @@ Json to_json(const BenchSubject& subject, const BenchResult* r, const Startup* s
   put("load_ms", startup != nullptr, startup ? startup->load_ms : 0);
   put("first_token_ms", startup != nullptr, startup ? startup->first_token_ms : 0);
   put("process_ms", startup != nullptr, startup ? startup->process_ms : 0);
+  if (r && !r->stages.empty()) json["stages"] = stages_json(r->stages);
   return json;
 }
 
-// The same as columns: tok_s becomes tok_s_median and so on, without the single figures.
+// The same as columns: tok_s becomes tok_s_median and so on, without the single figures and stages.
 Json flattened(const Json& json) {
   Json flat = Json::object();
   for (const auto& [key, value] : json.items()) {
+    if (key == "stages") continue;
     if (key != "tok_s") {
       flat[key] = value;
       continue;
@@ -152,7 +156,8 @@ std::string BenchWriter::begin() {
     case BenchFormat::json: return "[";
     case BenchFormat::csv: {
       std::string line;
-      const BenchResult any{{}, {0.0}};
+      BenchResult any;
+      any.tok_s = {0.0};
       const Json flat = flattened(to_json(subject_, &any, nullptr));
       for (const auto& [key, value] : flat.items()) line += (line.empty() ? "" : ",") + key;
       return line + "\n";
@@ -174,6 +179,7 @@ std::string BenchWriter::row(const BenchResult& result) {
   roof_gflop_s_ = std::max(roof_gflop_s_, result.roof_gflop_s);
   peak_rss_bytes_ = std::max(peak_rss_bytes_, result.peak_rss_bytes);
   if (format_ != BenchFormat::markdown) return data_row(&result, nullptr);
+  if (!result.stages.empty()) stages_ += "\n" + stage_table(result);
   const std::string speed =
       fmt::format("{:.2f} ± {:.2f}", result.tok_s_median, result.tok_s_deviation);
   return table_row(test_name(result), speed, &result);
@@ -221,7 +227,7 @@ std::string BenchWriter::end() {
   if (roof_gflop_s_ > 0) text += fmt::format("; arithmetic {:.0f} GFLOP/s", roof_gflop_s_);
   if (peak_rss_bytes_ > 0)
     text += fmt::format("; peak memory {:.1f} MB", static_cast<double>(peak_rss_bytes_) / 1e6);
-  return text + "\n";
+  return text + "\n" + stages_;
 }
 
 }  // namespace krait::cli

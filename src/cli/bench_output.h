@@ -44,6 +44,7 @@ class BenchWriter {
   bool has_rows_ = false;
   double roof_gb_s_ = 0, roof_gflop_s_ = 0;
   int64_t peak_rss_bytes_ = 0;
+  std::string stages_;  // the tables of stages, which follow the table of results
 };
 
 }  // namespace krait::cli

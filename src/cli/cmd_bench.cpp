@@ -36,6 +36,7 @@ struct Flags {
   BenchOptions bench;
   std::optional<BenchFormat> format;
   bool startup = false;
+  bool profile = false;
 };
 
 BenchFormat format_of(const Flags& flags) {
@@ -63,8 +64,11 @@ int run(const Flags& flags, Console& console) {
   const bool no_tests = measures_nothing(flags.bench);
   if (no_tests && !flags.startup)
     throw InputError("--n-prompt 0 with --n-gen 0: there is nothing to measure");
-  const auto engine = open_engine(flags.open);
+  Profile profile;
+  OpenOptions open = flags.open;
   BenchOptions options = flags.bench;
+  if (flags.profile) open.backend.profile = options.profile = &profile;
+  const auto engine = open_engine(open);
   options.stop = &Console::interrupted();
   BenchWriter writer(format, subject_of(*engine));
   std::optional<Startup> startup;
@@ -114,6 +118,8 @@ Command add_bench(CLI::App& program) {
               [=](int64_t n) { flags->bench.repetitions = static_cast<int32_t>(n); })
       ->group("Measurement");
   app->add_flag("--startup", flags->startup, "Also the time to load and to the first token")
+      ->group("Measurement");
+  app->add_flag("--profile", flags->profile, "Also the time of every stage, of one more run")
       ->group("Measurement");
   add_model_flags(*app, flags->open);
   add_machine_flags(*app, flags->open);

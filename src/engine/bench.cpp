@@ -115,6 +115,11 @@ class Bench {
       if (ms) result.tok_s.push_back(tokens(test) / *ms * 1e3);
     }
     if (result.tok_s.empty()) return std::nullopt;
+    if (options_.profile) {
+      options_.profile->clear();
+      if (!run_once(test)) return std::nullopt;
+      result.stages = options_.profile->stages();
+    }
     add_figures(result);
     return result;
   }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <map>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 // A run of few tokens on one thread; `more` are further arguments.
@@ -94,6 +96,31 @@ TEST(Bench, StartupAloneOrBeforeTheTests) {
   EXPECT_GT(values[0]["process_ms"].get<double>(), 0);
   const Result both = bench({"-p", "8", "-n", "0", "--startup"});
   EXPECT_LT(both.out.find(" load |"), both.out.find(" pp8 |"));
+}
+
+// Every stage of the model is there, as often as the run needs it.
+TEST(Bench, ProfileOfEveryTest) {
+  const Result result = bench({"-p", "8", "-n", "4", "--profile", "--json"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  for (const auto& test : objects(result.out)) {
+    std::map<std::string, nlohmann::json> stages;
+    for (const auto& stage : test["stages"]) stages[stage["stage"]] = stage;
+    for (const char* name :
+         {"embed", "norm", "in_proj", "conv", "x_proj", "dt_proj", "scan", "out_proj", "head"}) {
+      ASSERT_TRUE(stages.count(name)) << name;
+      EXPECT_GT(stages[name]["ms"].get<double>(), 0) << name;
+    }
+    const int64_t steps = test["n_gen"] == 4 ? 4 : 1;
+    EXPECT_EQ(stages["head"]["calls"], steps);
+    EXPECT_EQ(stages["in_proj"]["calls"].get<int64_t>() % steps, 0);
+    double bytes = 0;
+    for (const auto& [name, stage] : stages) bytes += stage["weight_bytes"].get<double>();
+    EXPECT_EQ(bytes, static_cast<double>(steps) * test["weight_bytes_per_token"].get<double>());
+  }
+  const Result table = bench({"-p", "8", "-n", "4", "--profile"});
+  EXPECT_THAT(table.out,
+              AllOf(HasSubstr("| pp8 "), HasSubstr("| in_proj "), HasSubstr("us/token")));
+  EXPECT_THAT(bench({"-p", "8", "-n", "0", "--json"}).out, Not(HasSubstr("stages")));
 }
 
 TEST(Bench, OtherForms) {
