@@ -19,7 +19,8 @@ struct QuantRows {
   int64_t blocks = 0;
 };
 
-// out[t, r] (+)= sum_k W[r, k] x[t, k] (+ bias[r]) for the rows of panels [first, last).
+// out[t, r] (+)= sum_k W[r, k] x[t, k] (+ bias[r]) for the rows of a range of panels and a
+// range of tokens.
 struct Product {
   Packing packing = Packing::f32;
   const void* panels = nullptr;  // the whole matrix, in the layout of layout.h
@@ -28,7 +29,7 @@ struct Product {
   const float* x = nullptr;  // [tokens, cols], unused for quantised packings
   int64_t x_stride = 0;
   QuantRows quant;  // used for quantised packings
-  int64_t tokens = 0;
+  int64_t first_token = 0, last_token = 0;
   const float* bias = nullptr;  // [rows] or null
   float* out = nullptr;
   int64_t out_stride = 0;

@@ -5,32 +5,28 @@
 
 namespace krait::cpu::KRAIT_ISA {
 
-// 2^r for r in [-1/2, 1/2]: minimax polynomial, relative error below 2e-8 before rounding.
+// 2^r for r in [0, 1]: minimax polynomial, relative error below 3e-9 before rounding.
 KRAIT_INLINE F exp2_fraction(F r) {
-  F p = set1(0x1.41fbbcp-13f);
-  p = fma(p, r, set1(0x1.5f3e52p-10f));
-  p = fma(p, r, set1(0x1.3b2d4cp-7f));
-  p = fma(p, r, set1(0x1.c6aee8p-5f));
-  p = fma(p, r, set1(0x1.ebfbdcp-3f));
-  p = fma(p, r, set1(0x1.62e430p-1f));
+  F p = set1(0x1.c54178p-13f);
+  p = fma(p, r, set1(0x1.46d64cp-10f));
+  p = fma(p, r, set1(0x1.3d0b8ep-7f));
+  p = fma(p, r, set1(0x1.c68912p-5f));
+  p = fma(p, r, set1(0x1.ebfd56p-3f));
+  p = fma(p, r, set1(0x1.62e42cp-1f));
   return fma(p, r, set1(1.0f));
 }
 
-// Beyond these the result is 0 or infinity anyway. NaN stays (min and max give the second operand).
-KRAIT_INLINE F clamp_exponent(F t) { return min(set1(129.0f), max(set1(-151.0f), t)); }
-
-// 2^t. 0 below -150, infinity from 128.
-KRAIT_INLINE F exp2(F t) {
-  t = clamp_exponent(t);
-  const F n = round_nearest(t);
-  return scale_by_power(exp2_fraction(sub(t, n)), n);
+// 2^t for t up to 0; 0 below -150. NaN stays (max gives the second operand).
+KRAIT_INLINE F exp2_decay(F t) {
+  const Power power = split_power(max(set1(-151.0f), t));
+  return scale_by_power(exp2_fraction(power.fraction), power.whole);
 }
 
 // e^x, at most 2 units in the last place off; 0 below -104, infinity above 88.73.
 KRAIT_INLINE F exp(F x) {
   x = min(set1(90.0f), max(set1(-105.0f), x));
   const F log2e = set1(0x1.715476p+0f);
-  const F n = round_nearest(mul(x, log2e));
+  const F n = floor(mul(x, log2e));
   // x - n ln 2 in two steps; the high part has 15 bits, so that its product is exact.
   const F high = fma(n, set1(-0x1.62e4p-1f), x);
   const F r = mul(fma(n, set1(-0x1.7f7d1cp-20f), high), log2e);

@@ -9,6 +9,7 @@ namespace {
 template <class Weights>
 struct FloatPanel {
   static constexpr int kPanelsAtOnce = 4;  // enough independent sums to hide their latency
+  static constexpr int kTokensAtOnce = kTokenBlock;
 
   template <int kPanels, int kTokens>
   static KRAIT_INLINE void multiply(const Product& a, const uint8_t* panels, int64_t token,

@@ -80,6 +80,8 @@ struct QuantPanel {
   static constexpr QuantLayout kLayout = quant_layout(Type::kPacking);
   // Measured: one stream of memory is read fastest, but two where a block is little work.
   static constexpr int kPanelsAtOnce = Type::kPacking == Packing::q8_0 ? 2 : 1;
+  // A token needs integer and float sums: what the registers hold without spilling.
+  static constexpr int kTokensAtOnce = (kTokenBlock + 1) / 2;
 
   template <int kPanels, int kTokens>
   static KRAIT_INLINE void multiply(const Product& a, const uint8_t* panels, int64_t token,

@@ -51,18 +51,20 @@ void tile(const Product& a, int64_t panel, int64_t token) {
 // All tokens over one panel (which stays in the second-level cache).
 template <class Panel>
 void many_tokens(const Product& a, int64_t panel) {
-  int64_t t = 0;
-  for (; t + kTokenBlock <= a.tokens; t += kTokenBlock) tile<Panel, 1, kTokenBlock>(a, panel, t);
-  for (; t + 4 <= a.tokens && kTokenBlock > 4; t += 4) tile<Panel, 1, 4>(a, panel, t);
-  for (; t < a.tokens; ++t) tile<Panel, 1, 1>(a, panel, t);
+  constexpr int kMost = Panel::kTokensAtOnce;
+  int64_t t = a.first_token;
+  for (; t + kMost <= a.last_token; t += kMost) tile<Panel, 1, kMost>(a, panel, t);
+  for (; t + 4 <= a.last_token && kMost > 4; t += 4) tile<Panel, 1, 4>(a, panel, t);
+  for (; t < a.last_token; ++t) tile<Panel, 1, 1>(a, panel, t);
 }
 
 template <class Panel>
 void multiply_panels(const Product& a) {
   constexpr int kAtOnce = Panel::kPanelsAtOnce;
   int64_t panel = a.first_panel;
-  if (a.tokens == 1 && kAtOnce > 1)
-    for (; panel + kAtOnce <= a.last_panel; panel += kAtOnce) tile<Panel, kAtOnce, 1>(a, panel, 0);
+  if (a.last_token - a.first_token == 1 && kAtOnce > 1)
+    for (; panel + kAtOnce <= a.last_panel; panel += kAtOnce)
+      tile<Panel, kAtOnce, 1>(a, panel, a.first_token);
   for (; panel < a.last_panel; ++panel) many_tokens<Panel>(a, panel);
 }
 

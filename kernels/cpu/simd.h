@@ -24,6 +24,17 @@ namespace krait::cpu::KRAIT_ISA {
 
 inline constexpr int kLanes = 16;
 
+// Into the second-level cache. The address need not be valid.
+KRAIT_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
+
+template <class Bits>
+KRAIT_INLINE float float_of_bits(Bits bits) {
+  static_assert(sizeof bits == sizeof(float));
+  float r;
+  std::memcpy(&r, &bits, sizeof r);
+  return r;
+}
+
 #if defined(KRAIT_ISA_avx512)
 
 // Tokens that share one load of a panel: 24 accumulators of the 32 registers.
@@ -58,15 +69,22 @@ KRAIT_INLINE F fma(F a, F b, F c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 // If either is NaN, the second.
 KRAIT_INLINE F min(F a, F b) { return {_mm512_min_ps(a.v, b.v)}; }
 KRAIT_INLINE F max(F a, F b) { return {_mm512_max_ps(a.v, b.v)}; }
-KRAIT_INLINE F round_nearest(F a) {
-  return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+KRAIT_INLINE F floor(F a) {
+  return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)};
 }
 KRAIT_INLINE F abs(F a) { return {_mm512_abs_ps(a.v)}; }
 // Lane by lane: x > y ? a : b (false for NaN).
 KRAIT_INLINE F select_greater(F x, F y, F a, F b) {
   return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(x.v, y.v, _CMP_GT_OQ), b.v, a.v)};
 }
-// a * 2^n for integral n in [-252, 254], rounded once.
+// t = floor(whole) + fraction, fraction in [0, 1].
+struct Power {
+  F whole, fraction;
+};
+KRAIT_INLINE Power split_power(F t) {
+  return {t, {_mm512_reduce_ps(t.v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)}};
+}
+// a * 2^n for integral n, or `whole` of a Power, in [-252, 254], rounded once.
 KRAIT_INLINE F scale_by_power(F a, F n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 
 KRAIT_INLINE void load_bf16_pairs(const uint16_t* p, F& lo, F& hi) {
@@ -110,7 +128,12 @@ KRAIT_INLINE float sum(F a) {
   const __m128 pair = _mm_add_ps(quarter, _mm_movehl_ps(quarter, quarter));
   return _mm_cvtss_f32(_mm_add_ss(pair, _mm_movehdup_ps(pair)));
 }
-KRAIT_INLINE float max_lane(F a) { return _mm512_reduce_max_ps(a.v); }
+// The largest |lane| of both; infinity or NaN if any lane is: as bits they are above all numbers.
+KRAIT_INLINE float max_magnitude(F a, F b) {
+  const __m512i bits_a = _mm512_castps_si512(_mm512_abs_ps(a.v));
+  const __m512i bits_b = _mm512_castps_si512(_mm512_abs_ps(b.v));
+  return float_of_bits(_mm512_reduce_max_epi32(_mm512_max_epi32(bits_a, bits_b)));
+}
 // The lanes as int8, rounded to nearest even. Lanes are within [-127, 127].
 KRAIT_INLINE void store_int8(int8_t* p, F a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a.v)));
@@ -153,9 +176,16 @@ KRAIT_INLINE F fma(F a, F b, F c) {
 }
 KRAIT_INLINE F min(F a, F b) { return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)}; }
 KRAIT_INLINE F max(F a, F b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
-KRAIT_INLINE F round_nearest(F a) {
-  constexpr int kMode = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+KRAIT_INLINE F floor(F a) {
+  constexpr int kMode = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
   return {_mm256_round_ps(a.lo, kMode), _mm256_round_ps(a.hi, kMode)};
+}
+struct Power {
+  F whole, fraction;
+};
+KRAIT_INLINE Power split_power(F t) {
+  const F whole = floor(t);
+  return {whole, sub(t, whole)};
 }
 KRAIT_INLINE F abs(F a) {
   const __m256 sign = _mm256_set1_ps(-0.0f);
@@ -245,18 +275,25 @@ KRAIT_INLINE float sum(F a) {
   const __m128 pair = _mm_add_ps(quarter, _mm_movehl_ps(quarter, quarter));
   return _mm_cvtss_f32(_mm_add_ss(pair, _mm_movehdup_ps(pair)));
 }
-KRAIT_INLINE float max_lane(F a) {
-  alignas(32) float lanes[8];
-  _mm256_store_ps(lanes, _mm256_max_ps(a.lo, a.hi));
-  float best = lanes[0];
-  for (int i = 1; i < 8; ++i) best = lanes[i] > best ? lanes[i] : best;
-  return best;
+KRAIT_INLINE float max_magnitude(F a, F b) {
+  const F abs_a = abs(a), abs_b = abs(b);
+  const __m256i most_a =
+      _mm256_max_epi32(_mm256_castps_si256(abs_a.lo), _mm256_castps_si256(abs_a.hi));
+  const __m256i most_b =
+      _mm256_max_epi32(_mm256_castps_si256(abs_b.lo), _mm256_castps_si256(abs_b.hi));
+  const __m256i most = _mm256_max_epi32(most_a, most_b);
+  __m128i m = _mm_max_epi32(_mm256_castsi256_si128(most), _mm256_extracti128_si256(most, 1));
+  m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0x4e));
+  m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0xb1));
+  return float_of_bits(_mm_cvtsi128_si32(m));
 }
 KRAIT_INLINE void store_int8(int8_t* p, F a) {
-  alignas(32) int32_t lanes[kLanes];
-  _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), _mm256_cvtps_epi32(a.lo));
-  _mm256_store_si256(reinterpret_cast<__m256i*>(lanes + 8), _mm256_cvtps_epi32(a.hi));
-  for (int i = 0; i < kLanes; ++i) p[i] = static_cast<int8_t>(lanes[i]);
+  // Packing interleaves the halves of the registers: put them right again.
+  const __m256i words = _mm256_permute4x64_epi64(
+      _mm256_packs_epi32(_mm256_cvtps_epi32(a.lo), _mm256_cvtps_epi32(a.hi)), 0xd8);
+  _mm_storeu_si128(
+      reinterpret_cast<__m128i*>(p),
+      _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
 }
 
 #else

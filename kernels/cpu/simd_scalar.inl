@@ -55,9 +55,15 @@ KRAIT_INLINE F min(F a, F b) {
 KRAIT_INLINE F max(F a, F b) {
   return lanewise([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
 }
-KRAIT_INLINE F round_nearest(F a) {
-  // Adding and taking away 1.5 * 2^23 leaves no fraction bits; |a| < 2^22 here.
-  return lanewise([&](int i) { return (a.v[i] + 12582912.0f) - 12582912.0f; });
+KRAIT_INLINE F floor(F a) {
+  return lanewise([&](int i) { return __builtin_floorf(a.v[i]); });
+}
+struct Power {
+  F whole, fraction;
+};
+KRAIT_INLINE Power split_power(F t) {
+  const F whole = floor(t);
+  return {whole, sub(t, whole)};
 }
 KRAIT_INLINE F abs(F a) {
   return lanewise([&](int i) { return __builtin_fabsf(a.v[i]); });
@@ -65,12 +71,7 @@ KRAIT_INLINE F abs(F a) {
 KRAIT_INLINE F select_greater(F x, F y, F a, F b) {
   return lanewise([&](int i) { return x.v[i] > y.v[i] ? a.v[i] : b.v[i]; });
 }
-KRAIT_INLINE float power_of_two(int32_t n) {
-  const int32_t bits = (n + 127) << 23;
-  float r;
-  std::memcpy(&r, &bits, sizeof r);
-  return r;
-}
+KRAIT_INLINE float power_of_two(int32_t n) { return float_of_bits((n + 127) << 23); }
 KRAIT_INLINE F scale_by_power(F a, F n) {
   return lanewise([&](int i) {
     if (!(n.v[i] >= -252.0f && n.v[i] <= 254.0f)) return a.v[i];  // NaN passes through
@@ -80,11 +81,6 @@ KRAIT_INLINE F scale_by_power(F a, F n) {
   });
 }
 
-KRAIT_INLINE float float_of_bits(uint32_t bits) {
-  float r;
-  std::memcpy(&r, &bits, sizeof r);
-  return r;
-}
 KRAIT_INLINE void load_bf16_pairs(const uint16_t* p, F& lo, F& hi) {
   for (int i = 0; i < kLanes; ++i) {
     lo.v[i] = float_of_bits(static_cast<uint32_t>(p[2 * i]) << 16);
@@ -150,12 +146,20 @@ KRAIT_INLINE float sum(F a) {
     for (int i = 0; i < step; ++i) a.v[i] += a.v[i + step];
   return a.v[0];
 }
-KRAIT_INLINE float max_lane(F a) {
-  float best = a.v[0];
-  for (int i = 1; i < kLanes; ++i) best = a.v[i] > best ? a.v[i] : best;
-  return best;
+KRAIT_INLINE float max_magnitude(F a, F b) {
+  int32_t most = 0;
+  for (int i = 0; i < kLanes; ++i) {
+    const float abs_a = __builtin_fabsf(a.v[i]), abs_b = __builtin_fabsf(b.v[i]);
+    int32_t bits_a, bits_b;
+    std::memcpy(&bits_a, &abs_a, sizeof bits_a);
+    std::memcpy(&bits_b, &abs_b, sizeof bits_b);
+    most = bits_a > most ? bits_a : most;
+    most = bits_b > most ? bits_b : most;
+  }
+  return float_of_bits(most);
 }
 KRAIT_INLINE void store_int8(int8_t* p, F a) {
-  const F r = round_nearest(a);
-  for (int i = 0; i < kLanes; ++i) p[i] = static_cast<int8_t>(r.v[i]);
+  // Adding and taking away 1.5 * 2^23 leaves no fraction bits.
+  for (int i = 0; i < kLanes; ++i)
+    p[i] = static_cast<int8_t>((a.v[i] + 12582912.0f) - 12582912.0f);
 }

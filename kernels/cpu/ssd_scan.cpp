@@ -27,7 +27,7 @@ KRAIT_INLINE void find_steps(const SsdScan& s, int64_t head, int64_t token, int6
   F dt = softplus(add(load(raw), set1(s.dt_bias[head])));
   dt = min(set1(s.dt_max), max(set1(s.dt_min), dt));
   store(steps.dt, dt);
-  store(steps.decay, exp2(mul(mul(dt, set1(0x1.715476p+0f)), set1(s.a[head]))));
+  store(steps.decay, exp2_decay(mul(mul(dt, set1(0x1.715476p+0f)), set1(s.a[head]))));
 }
 
 template <bool kWhole>

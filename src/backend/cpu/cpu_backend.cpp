@@ -22,8 +22,13 @@ constexpr int64_t kLanes = 16;
 constexpr int64_t kPartWork = 48 << 10;
 constexpr int64_t kPartsPerThread = 4;
 
+// Multiply-adds that take as long as reading a byte from memory.
+constexpr int64_t kWorkPerByte = 2;
+
 // Panels that the product kernel takes at once for one token.
 constexpr int64_t kPanelGroup = 2;
+// Tokens that it takes at once for one panel, or a multiple of them.
+constexpr int64_t kTokenRun = 12;
 
 struct CpuMatrix final : Matrix {
   cpu::Packing packing = cpu::Packing::f32;
@@ -33,14 +38,14 @@ struct CpuMatrix final : Matrix {
 
 // Followed by zeros, so that kernels may read whole vectors beyond the end.
 struct CpuVector final : Vector {
-  explicit CpuVector(std::span<const float> values)
-      : memory(static_cast<int64_t>(values.size_bytes()) +
-               cpu::kPanelRows * static_cast<int64_t>(sizeof(float))) {
+  CpuVector(MemoryPool& pool, std::span<const float> values)
+      : memory(pool.take(static_cast<int64_t>(values.size_bytes()) +
+                         cpu::kPanelRows * static_cast<int64_t>(sizeof(float)))) {
     size = static_cast<int64_t>(values.size());
-    if (size > 0) std::memcpy(memory.data(), values.data(), values.size_bytes());
+    if (size > 0) std::memcpy(memory.get(), values.data(), values.size_bytes());
   }
-  const float* data() const noexcept { return reinterpret_cast<const float*>(memory.data()); }
-  Memory memory;
+  const float* data() const noexcept { return reinterpret_cast<const float*>(memory.get()); }
+  std::shared_ptr<std::byte> memory;
 };
 
 struct CpuBuffer final : Buffer {
@@ -88,7 +93,8 @@ class CpuBackend final : public Backend {
   }
 
   std::unique_ptr<Vector> vector(std::span<const float> values) override {
-    return std::make_unique<CpuVector>(values);
+    const std::lock_guard lock(loading_);
+    return std::make_unique<CpuVector>(weights_, values);
   }
   std::unique_ptr<Buffer> buffer(int64_t floats) override {
     return std::make_unique<CpuBuffer>(floats);
@@ -138,19 +144,31 @@ class CpuBackend final : public Backend {
     product.cols = m.cols;
     product.x = x.data;
     product.x_stride = x.stride;
-    product.tokens = x.rows;
+    product.last_token = x.rows;
     product.bias = get(bias);
     product.out = out.data;
     product.out_stride = out.stride;
     product.accumulate = accumulate;
     if (cpu::is_quantised(m.packing)) product.quant = quantize(x);
-    split(cpu::ceil_div(m.panel_count(), kPanelGroup), m.rows * m.cols * x.rows,
-          [&](int64_t first, int64_t last) {
-            cpu::Product part = product;
-            part.first_panel = first * kPanelGroup;
-            part.last_panel = std::min(last * kPanelGroup, m.panel_count());
-            kernels_.product(part);
-          });
+    // By panels; where there are few of them, by tokens too.
+    const int64_t groups = cpu::ceil_div(m.panel_count(), kPanelGroup);
+    const int64_t runs = std::min(cpu::ceil_div(kPartsPerThread * pool_.size(), groups),
+                                  cpu::ceil_div(x.rows, kTokenRun));
+    const int64_t run_tokens = cpu::ceil_div(cpu::ceil_div(x.rows, kTokenRun), runs) * kTokenRun;
+    const int64_t work = std::max(m.rows * m.cols * x.rows, m.bytes * kWorkPerByte);
+    split(groups * runs, work, [&](int64_t first, int64_t last) {
+      while (first < last) {
+        const int64_t run = first / groups, begin = first % groups;
+        const int64_t end = std::min(groups, begin + last - first);
+        cpu::Product part = product;
+        part.first_panel = begin * kPanelGroup;
+        part.last_panel = std::min(end * kPanelGroup, m.panel_count());
+        part.first_token = std::min(run * run_tokens, x.rows);
+        part.last_token = std::min(part.first_token + run_tokens, x.rows);
+        kernels_.product(part);
+        first += end - begin;
+      }
+    });
   }
 
   void causal_conv(const ConvWeights& w, std::span<const Segment> segments, StateView state, Rows x,

@@ -23,9 +23,11 @@ class Memory {
  private:
   std::byte* data_ = nullptr;
   int64_t bytes_ = 0;
+  void* mapped_ = nullptr;  // what data_ lies in
+  int64_t mapped_bytes_ = 0;
 };
 
-// Pieces of large allocations, for matrices: one by one many of them are too small for huge pages.
+// Pieces of large allocations, for matrices and parameters: one by one many of them are too small for huge pages.
 // A piece keeps its allocation alive; pieces given back are not used again.
 class MemoryPool {
  public:
