@@ -187,6 +187,7 @@ class CpuBackend final : public Backend {
       part.first = first;
       part.last = last;
       for (const Segment& segment : segments) {
+        fetch_next(segments, segment, state, w.d_conv - 1, x.cols, first, last);
         part.state = state.data + segment.slot * state.slot_stride;
         part.x = x.data + segment.begin * x.stride;
         part.out = out.data + segment.begin * out.stride;
@@ -218,6 +219,7 @@ class CpuBackend final : public Backend {
       part.last = last;
       for (const Segment& segment : segments) {
         const int64_t row = segment.begin;
+        fetch_next(segments, segment, state, w.d_state, x.cols, first, last);
         part.state = state.data + segment.slot * state.slot_stride;
         part.x = x.data + row * x.stride;
         part.dt = dt.data + row * dt.stride;
@@ -296,6 +298,17 @@ class CpuBackend final : public Backend {
     split(cpu::ceil_div(x.cols, kLanes), x.rows * x.cols * cost, [&](int64_t first, int64_t last) {
       work(first * kLanes, std::min(last * kLanes, x.cols));
     });
+  }
+
+  // Columns [first, last) of the plane [rows, cols] of the segment after this one, into the cache:
+  // of many sequences each has its own, and short of a step there is nothing else to see it coming.
+  static void fetch_next(std::span<const Segment> segments, const Segment& segment, StateView state,
+                         int64_t rows, int64_t cols, int64_t first, int64_t last) {
+    if (&segment == &segments.back()) return;
+    const float* plane = state.data + (&segment + 1)->slot * state.slot_stride;
+    for (int64_t row = 0; row < rows; ++row)
+      for (int64_t col = first; col < last; col += kLanes)
+        __builtin_prefetch(plane + row * cols + col);
   }
 
   // Quantises x into this backend's scratch memory, which grows to the largest product and stays.
