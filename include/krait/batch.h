@@ -8,16 +8,12 @@
 #include <functional>
 #include <string>
 
+#include "krait/chat_format.h"
 #include "krait/engine.h"
 
 namespace krait {
 
 enum class BatchFormat { automatic, json, text };
-
-// Renders messages and tools (arrays as OpenAI's chat completions have them, as JSON text) into the
-// prompt that the model was trained on.
-using RenderChat =
-    std::function<std::string(const std::string& messages, const std::string& tools)>;
 
 struct BatchOptions {
   std::string input;                            // "-": standard input
@@ -28,7 +24,7 @@ struct BatchOptions {
   // Without a seed of its own a line draws with `seed` plus its number, so that equal prompts get
   // different texts and a second run the same ones.
   uint64_t seed = 0;
-  RenderChat render_chat;  // empty: lines with messages are refused
+  const ChatFormat* chat = nullptr;  // null: lines with messages are refused
   const std::atomic<bool>* interrupt = nullptr;
 };
 

@@ -55,6 +55,16 @@ ModelFiles open_model_files(const OpenOptions& options);
 // there is none. Throws InputError for a file that cannot be read or a template that is no text.
 std::optional<std::string> chat_template(const ModelFiles& files);
 
+// What a model's files say of conversations.
+struct ChatSource {
+  std::optional<std::string> text;   // the template
+  std::string file;                  // where it stands
+  std::string bos_token, eos_token;  // as templates write them; empty where there is none
+};
+
+// Throws as chat_template() does.
+ChatSource chat_source(const ModelFiles& files);
+
 // Special ids that generating text does not need. -1: none.
 struct AuxiliaryIds {
   int32_t pad = -1;
@@ -88,6 +98,9 @@ class Engine {
   // whatever type the weights are converted to at load.
   virtual uint64_t fingerprint() const noexcept = 0;
 
+  // Throws InputError when the model's files about it cannot be used.
+  virtual const ChatSource& chat_source() const = 0;
+
   // Ids that may be sampled: min(tokenizer size, embedding rows).
   virtual int32_t sampled_vocab() const noexcept = 0;
 
@@ -95,8 +108,8 @@ class Engine {
   // token to start from. Throws InputError when there is no tokenizer or no such id.
   virtual std::vector<int32_t> encode_prompt(std::string_view text) const = 0;
 
-  // Encodes text that goes on from an earlier one: no special tokens are put around it, and an
-  // empty text gives no ids. Throws InputError when there is no tokenizer.
+  // Encodes text that goes on from an earlier one: nothing is put around it, neither special tokens
+  // nor a space, and an empty text gives no ids. Throws InputError when there is no tokenizer.
   virtual std::vector<int32_t> encode_continuation(std::string_view text) const = 0;
 
   virtual std::unique_ptr<Session> session(History history = History::keep) = 0;
@@ -118,7 +131,8 @@ struct GenerateOptions {
   uint64_t seed = 0;
   uint64_t sequence = 0;          // completions of one seed differ in this
   std::vector<std::string> stop;  // text that ends the output; not part of it
-  bool ignore_eos = false;
+  std::vector<int32_t> stop_ids;  // end it as EOS does
+  bool ignore_eos = false;        // the model's own; stop_ids hold all the same
   // The session will be continued from: its last token is fed, too (one more step), and a character
   // that ends incomplete is left to the continuation.
   bool resumable = false;

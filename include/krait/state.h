@@ -64,6 +64,7 @@ struct SavedState {
   uint64_t seed = 0;
   uint64_t sequence = 0;
   DType weights = DType::f32;  // of the model that computed it: with others the text may differ
+  std::string notes = {};      // whatever else its writer wants back, such as a chat's messages
 };
 
 }  // namespace krait

@@ -15,6 +15,7 @@ namespace krait {
 struct EncodeOptions {
   bool add_special_tokens = true;    // BOS and the like, where the tokenizer's post-processor asks
   bool parse_special_tokens = true;  // "<|endoftext|>" in the text becomes its id
+  bool continues = false;            // it goes on from an earlier text: no space is put before it
 };
 
 // A vocabulary as GGUF files store it, under keys of the same names (tokenizer.ggml.*).
@@ -75,6 +76,7 @@ class Utf8Stream {
  public:
   std::string push(std::string_view bytes);
   std::string finish();  // what was held back, lossily
+  bool holds_back() const noexcept { return !pending_.empty(); }
 
  private:
   std::string pending_;

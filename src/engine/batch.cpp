@@ -126,10 +126,8 @@ class Batch {
   std::vector<int32_t> prompt_ids(const BatchRequest& request) const {
     if (!request.prompt_ids.empty()) return request.prompt_ids;
     if (!request.chat) return engine_.encode_prompt(request.prompt);
-    if (!options_.render_chat)
-      throw InputError("messages: " + engine_.name() + " has no chat template");
-    const std::string tools = request.tools.is_null() ? "" : request.tools.dump();
-    return engine_.encode_prompt(options_.render_chat(request.messages.dump(), tools));
+    if (!options_.chat) throw InputError("messages: " + engine_.name() + " has no chat template");
+    return chat_prompt(*options_.chat, request.messages, request.tools);
   }
 
   void submit(Pending pending) {
@@ -137,6 +135,7 @@ class Batch {
     job.tag = next_tag_;
     job.prompt = prompt_ids(pending.request);
     job.options = pending.request.options;
+    if (pending.request.chat) add_ends(*options_.chat, job.options);
     job.completions = pending.request.best_of;
     scheduler_.submit(std::move(job));
     pending_.emplace(next_tag_++, std::move(pending));

@@ -66,8 +66,10 @@ void Continuation::interrupt() {
 }
 
 bool Continuation::is_end(int32_t id) const {
-  const std::vector<int32_t>& eos = engine_.special().eos;
-  return !options_.ignore_eos && std::find(eos.begin(), eos.end(), id) != eos.end();
+  const auto holds = [id](const std::vector<int32_t>& ids) {
+    return std::find(ids.begin(), ids.end(), id) != ids.end();
+  };
+  return holds(options_.stop_ids) || (!options_.ignore_eos && holds(engine_.special().eos));
 }
 
 // What the model itself thinks of the token drawn. `is_text`: it is one of the result's ids.

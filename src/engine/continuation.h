@@ -33,6 +33,17 @@ class Continuation {
 
   bool over() const noexcept { return finish_reason_.has_value(); }
 
+  // Whether on_text has not yet been given all there is: an incomplete character, or what may
+  // become a stop string.
+  bool holds_back() const noexcept { return utf8_.holds_back() || filter_.holds_back(); }
+  bool mid_character() const noexcept { return utf8_.holds_back(); }
+  // Whether a stop string has appeared; EOS.
+  bool stopped() const noexcept { return filter_.stopped(); }
+  bool ended_by_eos() const noexcept { return finish_reason_ == FinishReason::eos; }
+
+  // The text given so far.
+  const std::string& text() const noexcept { return result_.text; }
+
   // Ends the text from outside, unless it is over.
   void interrupt();
 

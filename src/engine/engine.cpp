@@ -1,6 +1,7 @@
 #include "krait/engine.h"
 
 #include <algorithm>
+#include <exception>
 
 #include <nlohmann/json.hpp>
 
@@ -59,6 +60,11 @@ class EngineImpl final : public Engine {
     files_ = open_model_files(options);
     model_ = load_model(*backend_, *files_.checkpoint, files_.config, options.dtype);
     fingerprint_ = fingerprint_of(*files_.checkpoint, files_.config);
+    try {
+      chat_source_ = krait::chat_source(files_);
+    } catch (const InputError&) {  // only those who chat need to know
+      chat_error_ = std::current_exception();
+    }
     files_.checkpoint.reset();  // everything needed is packed: the files may go
     load_ms_ = watch.ms();
   }
@@ -71,6 +77,11 @@ class EngineImpl final : public Engine {
   double load_ms() const noexcept override { return load_ms_; }
   uint64_t fingerprint() const noexcept override { return fingerprint_; }
   int32_t chunk() const noexcept { return chunk_; }
+
+  const ChatSource& chat_source() const override {
+    if (chat_error_) std::rethrow_exception(chat_error_);
+    return chat_source_;
+  }
 
   int32_t sampled_vocab() const noexcept override {
     const int64_t rows = files_.config.vocab_size;
@@ -88,7 +99,7 @@ class EngineImpl final : public Engine {
   }
 
   std::vector<int32_t> encode_continuation(std::string_view text) const override {
-    return encode(text, {.add_special_tokens = false});
+    return encode(text, {.add_special_tokens = false, .continues = true});
   }
 
   std::unique_ptr<Session> session(History history) override {
@@ -117,6 +128,8 @@ class EngineImpl final : public Engine {
   std::unique_ptr<Model> model_;
   std::unique_ptr<Workspace> last_logits_, all_logits_;
   uint64_t fingerprint_ = 0;
+  ChatSource chat_source_;
+  std::exception_ptr chat_error_;  // why there is none
   int32_t chunk_ = kDefaultChunk;
   double load_ms_ = 0;
 };

@@ -19,6 +19,9 @@ class StopFilter {
   // What was held back, when the text ends otherwise.
   std::string finish();
 
+  // Whether text is held back.
+  bool holds_back() const noexcept { return !pending_.empty(); }
+
   bool stopped() const noexcept { return stopped_; }
 
  private:

@@ -23,10 +23,11 @@ namespace {
 static_assert(std::endian::native == std::endian::little);
 
 constexpr std::string_view kMagic = "\x93krait\r\n";
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr int kCompressionLevel = 1;  // mantissas are noise: higher levels gain little
 constexpr size_t kMaxNameBytes = 4096;
 constexpr uint64_t kMaxIds = uint64_t{1} << 28;
+constexpr uint64_t kMaxNotesBytes = uint64_t{1} << 30;
 
 std::string hex(uint64_t value) {
   constexpr std::string_view kDigits = "0123456789abcdef";
@@ -124,6 +125,7 @@ std::string file_of(const StateModel& model, const SavedState& saved, DType plan
   put_all(out, std::span(state.ids));
   put(out, static_cast<uint32_t>(state.logits.size()));
   put_text(out, compressed(body_of(state, model.layout, planes)));
+  put_text(out, saved.notes);
   return out;
 }
 
@@ -150,6 +152,7 @@ class Reader {
     read_ids(state);
     const uint32_t logits = logit_count(state);
     read_payload(planes, logits, state);
+    saved.notes = notes();
     if (cursor_.remaining() > 0)
       refuse("the end", std::to_string(cursor_.remaining()) + " more bytes", "the checksum");
     saved.snapshot = std::make_shared<const SequenceState>(std::move(state));
@@ -250,6 +253,11 @@ class Reader {
     return count;
   }
 
+  std::string notes() {
+    const auto bytes = cursor_.bytes(cursor_.number<uint64_t>("the notes"), "the notes");
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  }
+
   void read_payload(DType planes, uint32_t logits, SequenceState& state) {
     const auto frame = cursor_.bytes(cursor_.number<uint64_t>("the payload"), "the payload");
     const size_t wanted = body_bytes(model_.layout, planes, logits);
@@ -296,7 +304,7 @@ class Reader {
 size_t largest_file(const StateModel& model) {
   constexpr size_t kPlaneBytes = 128;  // in the layout
   return kMaxNameBytes + 1024 + kPlaneBytes * model.layout.planes().size() +
-         kMaxIds * sizeof(int32_t) +
+         kMaxIds * sizeof(int32_t) + kMaxNotesBytes +
          ZSTD_compressBound(body_bytes(model.layout, DType::f32, model.embedding_rows));
 }
 
@@ -311,6 +319,10 @@ void write_state_file(const std::string& path, const StateModel& model, const Sa
     throw InputError("cannot write " + path + ": the sequence has " +
                      std::to_string(state.snapshot->ids.size()) + " tokens; a state file holds " +
                      std::to_string(kMaxIds));
+  if (state.notes.size() > kMaxNotesBytes)
+    throw InputError("cannot write " + path + ": the conversation takes " +
+                     std::to_string(state.notes.size()) + " bytes; a state file holds " +
+                     std::to_string(kMaxNotesBytes));
   OutputFile file(path);
   const std::string content = file_of(model, state, planes);
   const uint64_t checksum = hash_of(std::as_bytes(std::span(content)));

@@ -2,7 +2,7 @@
 //
 // All numbers are little-endian; a text is a u64 length and that many bytes.
 //   magic            8 bytes, "\x93krait\r\n"
-//   version          u32, 1
+//   version          u32, 2
 //   fingerprint      u64, of the model (Engine::fingerprint)
 //   model            text, the model's name when it was saved; for messages only
 //   weights, planes  u8 each, a DType: of the weights that computed the state; of the planes here
@@ -13,6 +13,7 @@
 //   logits           u32 count (the rows of the embedding, or 0 where there are none)
 //   payload          u64 length of one zstd frame: the planes in order, then the logits as f32; of
 //                    each of these two first all lowest bytes of the numbers, …, last all highest
+//   notes            text, the writer's own; empty where there are none
 //   checksum         u64, XXH3-64 of everything before it
 #pragma once
 

@@ -37,9 +37,12 @@ class BpeTokenizer : public Tokenizer {
 
   const BpeParts& parts() const noexcept { return parts_; }
 
-  // Encodes `text` by way of normalize(stretch, storage), which returns the normalised stretch,
-  // itself or kept in `storage`, and encode(stretch, at_start, ids), which appends the ids of a
-  // normalised stretch; at_start: it is the first of the text. No stretch is empty.
+  // Where a stretch of text stands.
+  enum class Place { start, after_token, after_text };
+
+  // Encodes `text` by way of normalize(stretch, place, storage), which returns the normalised
+  // stretch, itself or kept in `storage`, and encode(stretch, place, ids), which appends the ids of
+  // a normalised stretch. No stretch is empty.
   template <class Normalize, class Encode>
   std::vector<int32_t> encode_around_tokens(std::string_view text, const EncodeOptions& options,
                                             const Normalize& normalize,
@@ -50,18 +53,18 @@ class BpeTokenizer : public Tokenizer {
     ids.reserve(text.size() / 4 + parts_.prefix.size() + parts_.suffix.size());
     if (options.add_special_tokens) ids = parts_.prefix;
     const bool special = options.parse_special_tokens;
-    bool at_start = true;
+    Place place = options.continues ? Place::after_text : Place::start;
     const auto split_normalized = [&](std::string_view stretch, int32_t id) {
       if (id >= 0)
         ids.push_back(id);
       else
-        encode(stretch, at_start, ids);
-      at_start = false;
+        encode(stretch, place, ids);
+      place = Place::after_token;
     };
     in_text_.split(text, special, [&](std::string_view stretch, int32_t id) {
       if (id >= 0) return split_normalized(stretch, id);
       std::string storage;
-      in_normalized_.split(normalize(stretch, storage), special, split_normalized);
+      in_normalized_.split(normalize(stretch, place, storage), special, split_normalized);
     });
     if (options.add_special_tokens)
       ids.insert(ids.end(), parts_.suffix.begin(), parts_.suffix.end());

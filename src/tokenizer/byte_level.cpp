@@ -16,12 +16,12 @@ std::vector<int32_t> ByteLevelTokenizer::encode(std::string_view text,
   PreTokenizer::Workspace workspace = pre_tokenizer_.workspace();
   return encode_around_tokens(
       text, options,
-      [&](std::string_view stretch, std::string& storage) {
+      [&](std::string_view stretch, Place, std::string& storage) {
         return normalizer_.apply(stretch, storage);
       },
-      [&](std::string_view stretch, bool, std::vector<int32_t>& ids) {
+      [&](std::string_view stretch, Place place, std::vector<int32_t>& ids) {
         std::string with_space;
-        if (add_prefix_space_ && stretch[0] != ' ')
+        if (add_prefix_space_ && place != Place::after_text && stretch[0] != ' ')
           stretch = with_space = " " + std::string(stretch);
         pre_tokenizer_.split(stretch, workspace,
                              [&](std::string_view piece) { parts().bpe->encode(piece, ids); });

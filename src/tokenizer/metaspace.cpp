@@ -58,15 +58,16 @@ std::vector<int32_t> MetaspaceTokenizer::encode(std::string_view text,
                                                 const EncodeOptions& options) const {
   return encode_around_tokens(
       text, options,
-      [this](std::string_view stretch, std::string& storage) -> std::string_view {
+      [this](std::string_view stretch, Place place, std::string& storage) -> std::string_view {
         if (!in_normalizer_) return stretch;
-        return storage = with_metaspaces(stretch, prepend_ == PrependScheme::anything);
+        const bool wanted = prepend_ == PrependScheme::anything && place != Place::after_text;
+        return storage = with_metaspaces(stretch, wanted);
       },
-      [this](std::string_view stretch, bool at_start, std::vector<int32_t>& ids) {
+      [this](std::string_view stretch, Place place, std::vector<int32_t>& ids) {
         if (in_normalizer_) return encode_piece(stretch, ids);
         const bool spaced = stretch[0] == ' ' || stretch.starts_with(kMetaspace);
-        const bool wanted =
-            prepend_ == PrependScheme::always || (prepend_ == PrependScheme::first && at_start);
+        const bool wanted = (prepend_ == PrependScheme::always && place != Place::after_text) ||
+                            (prepend_ == PrependScheme::first && place == Place::start);
         encode_piece(with_metaspaces(stretch, wanted && !spaced), ids);
       });
 }

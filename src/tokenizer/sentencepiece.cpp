@@ -80,7 +80,7 @@ std::vector<int32_t> SentencepieceTokenizer::encode(std::string_view text,
   if (options.add_special_tokens && model_.bos >= 0) ids.push_back(model_.bos);
   control_.split(text, options.parse_special_tokens, [&](std::string_view stretch, int32_t id) {
     if (id >= 0) return ids.push_back(id);
-    const bool at_start = stretch.data() == text.data() || !inside_;
+    const bool at_start = (stretch.data() == text.data() && !options.continues) || !inside_;
     encode_stretch(at_start ? *at_start_ : *inside_, stretch, ids);
   });
   if (options.add_special_tokens && model_.eos >= 0) ids.push_back(model_.eos);

@@ -40,7 +40,8 @@ class StateFile : public testing::Test {
     for (const StatePlane& plane : layout.planes())
       for (int64_t i = 0; i < plane.elements(); ++i) state.planes[plane.offset + i] = value();
     for (int i = 0; i < 25; ++i) state.logits.push_back(value());
-    return {std::make_shared<const SequenceState>(std::move(state)), 12, 3, DType::q8_0};
+    return {std::make_shared<const SequenceState>(std::move(state)), 12, 3, DType::q8_0,
+            "notes \x01"};
   }
 
   StateModel model() const { return {"tiny", 0x1234, 25, layout_}; }
@@ -95,6 +96,7 @@ void expect_same(const SavedState& a, const SavedState& b) {
   EXPECT_EQ(a.seed, b.seed);
   EXPECT_EQ(a.sequence, b.sequence);
   EXPECT_EQ(a.weights, b.weights);
+  EXPECT_EQ(a.notes, b.notes);
 }
 
 TEST_F(StateFile, WhatIsWrittenComesBack) {
@@ -172,7 +174,7 @@ TEST_F(StateFile, RefusalsNameFileFieldFoundAndExpected) {
   const std::string bytes = written(sample(layout_));
   EXPECT_THAT(refusal("PK"), HasSubstr("those of a state saved by krait"));
   EXPECT_THAT(refusal(with(bytes, 8, uint32_t{7})),
-              HasSubstr("read: the version of the format: found 7; expected 1"));
+              HasSubstr("read: the version of the format: found 7; expected 2"));
   EXPECT_THAT(refusal(with(bytes, kFingerprint, uint64_t{0xabc})),
               HasSubstr("the model: found \"tiny\", fingerprint 0000000000000abc; expected "
                         "\"tiny\", fingerprint 0000000000001234"));

@@ -1,0 +1,385 @@
+#include "krait/conversation.h"
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "krait/error.h"
+#include "src/base/json.h"
+#include "src/base/utf8.h"
+#include "src/engine/clock.h"
+#include "src/engine/continuation.h"
+#include "src/engine/conversation_file.h"
+#include "src/engine/conversation_tree.h"
+
+namespace krait {
+namespace {
+
+using nlohmann::ordered_json;
+using Kind = ConversationNode::Kind;
+
+constexpr const char* kFirstBranch = "main";
+constexpr size_t kMaxNameBytes = 100;
+
+bool is_set(const std::atomic<bool>* flag) { return flag && flag->load(std::memory_order_relaxed); }
+
+ordered_json message_json(const char* role, std::string_view guarded) {
+  return {{"role", role}, {"content", std::string(guarded)}};
+}
+
+int64_t bytes_of(const SequenceState& state) {
+  return static_cast<int64_t>((state.planes.size() + state.logits.size()) * sizeof(float));
+}
+
+}  // namespace
+
+Conversation::Conversation(Engine& engine, const ChatFormat& format, int64_t snapshot_bytes)
+    : engine_(engine),
+      format_(format),
+      session_(engine.session(History::discard)),  // the tree knows the ids, once for all states
+      tree_(std::make_unique<ConversationTree>()),
+      branches_{ConversationBranch{kFirstBranch, 0, ""}},
+      branch_(kFirstBranch) {
+  const int64_t each = engine.model().state_layout().bytes_per_slot() +
+                       engine.model().config().embedding_rows * static_cast<int64_t>(sizeof(float));
+  max_snapshots_ = std::max<int64_t>(1, snapshot_bytes / each);
+}
+
+Conversation::~Conversation() = default;
+
+ConversationBranch& Conversation::current() {
+  return *std::ranges::find(branches_, branch_, &ConversationBranch::name);
+}
+
+const ConversationBranch& Conversation::current() const {
+  return *std::ranges::find(branches_, branch_, &ConversationBranch::name);
+}
+
+// ---- what is to be read ---------------------------------------------------------------------
+
+// The conversation up to `tip` and a message behind it, as the model is to see it.
+ChatText Conversation::render(const ConversationBranch& branch, int64_t tip,
+                              std::string_view guarded) const {
+  ordered_json messages = ordered_json::array();
+  if (!branch.system.empty())
+    messages.push_back(message_json("system", format_.guard(branch.system)));
+  for (const int64_t number : tree_->path(tip)) {
+    const ConversationNode& node = tree_->at(number);
+    messages.push_back(
+        message_json(node.kind == Kind::answer ? "assistant" : "user", node.guarded));
+  }
+  messages.push_back(message_json("user", guarded));
+  return format_.render(messages, nullptr, {});
+}
+
+void Conversation::set_system(std::string text) {
+  ConversationBranch changed = current();
+  changed.system = repair_utf8(text);
+  render(changed, 0, "Hello");
+  current() = std::move(changed);
+}
+
+const std::string& Conversation::system() const noexcept { return current().system; }
+
+// The node for a message after the current tip. Nothing is read yet.
+int64_t Conversation::add_message(std::string_view message) {
+  ConversationNode node;
+  node.kind = Kind::message;
+  node.parent = current().tip;
+  node.content = repair_utf8(message);
+  node.guarded = format_.guard(node.content);
+  const ChatText text = render(current(), node.parent, node.guarded);
+  const auto [base, length] = tree_->longest_prefix(node.parent, text.text);
+  node.base = base;
+  node.text = text.text.substr(length);
+  node.ids = format_.encode(text, length, tree_->at(base).position > 0);
+  node.position = tree_->at(base).position + std::ssize(node.ids);
+  if (node.position == 0)
+    throw InputError(format_.name() + ": the template makes no text of the message");
+  return tree_->add(std::move(node));
+}
+
+// ---- states ---------------------------------------------------------------------------------
+
+void Conversation::keep_state(int64_t number) {
+  if (tree_->at(number).snapshot) return;
+  tree_->keep(number, session_->snapshot());
+  std::vector<int64_t> tips;
+  for (const ConversationBranch& branch : branches_) tips.push_back(branch.tip);
+  tree_->thin_out(max_snapshots_, number, tips);
+}
+
+// Reads a node's ids after those of its base, where the session stands. False: interrupted.
+bool Conversation::feed(int64_t number, const std::atomic<bool>* interrupt) {
+  const std::vector<int32_t>& ids = tree_->at(number).ids;
+  at_ = -1;
+  if (session_->feed(ids, {}, interrupt) < std::ssize(ids)) return false;
+  at_ = number;
+  keep_state(number);
+  return true;
+}
+
+// Brings the session to a node, from the nearest state that is kept. False: interrupted.
+bool Conversation::go_to(int64_t number, const std::atomic<bool>* interrupt, TurnResult* result) {
+  std::vector<int64_t> way;
+  int64_t from = number;
+  while (from != 0 && from != at_ && !tree_->at(from).snapshot) {
+    way.push_back(from);
+    from = tree_->at(from).base;
+  }
+  if (from != at_) {
+    at_ = -1;
+    if (from == 0)
+      session_->reset();
+    else
+      session_->restore(tree_->at(from).snapshot);
+    at_ = from;
+  }
+  for (auto it = way.rbegin(); it != way.rend(); ++it) {
+    const auto count = std::ssize(tree_->at(*it).ids);
+    if (!feed(*it, interrupt)) return false;
+    read_again_ += count;
+    if (result) result->read_again += count;
+  }
+  return true;
+}
+
+void Conversation::forget_abandoned() {
+  std::vector<int64_t> tips;
+  for (const ConversationBranch& branch : branches_) tips.push_back(branch.tip);
+  tree_->retain(tips);
+  if (!tree_->nodes().contains(at_)) at_ = -1;
+}
+
+// ---- turns ----------------------------------------------------------------------------------
+
+TurnResult Conversation::say(std::string_view message, const GenerateOptions& options,
+                             const std::function<bool(std::string_view)>& on_text) {
+  (void)Sampler(options.sampling, engine_.sampled_vocab(), options.seed);  // refuses before reading
+  forget_abandoned();                                                      // of a turn that failed
+  const int64_t number = add_message(message);
+  const ConversationNode& node = tree_->at(number);
+  const Stopwatch prefill;
+  TurnResult result;
+  const bool whole =
+      go_to(node.base, options.interrupt, &result) && feed(number, options.interrupt);
+  result.answer.timings.prefill_ms = prefill.ms();
+  // Where the template has rewritten the end, some of this was read or written before.
+  const int64_t rewritten = tree_->at(node.parent).position - tree_->at(node.base).position;
+  const auto again = std::clamp<int64_t>(rewritten, 0, std::ssize(node.ids));
+  if (whole) {
+    read_ += std::ssize(node.ids) - again;
+    read_again_ += again;
+    result.answer.prompt_tokens = result.read_again + std::ssize(node.ids);
+    result.read_again += again;
+    result = answer(number, options, 0, on_text, std::move(result));
+  }
+  result.taken_back = !whole || current().tip == node.parent;
+  if (!whole) result.answer.finish_reason = FinishReason::interrupted;
+  if (result.taken_back) forget_abandoned();
+  return result;
+}
+
+TurnResult Conversation::regenerate(const GenerateOptions& options,
+                                    const std::function<bool(std::string_view)>& on_text) {
+  (void)Sampler(options.sampling, engine_.sampled_vocab(), options.seed);
+  const int64_t message = tree_->message_of(current().tip);
+  if (message == 0) throw InputError("there is no answer yet to write again");
+  const int64_t before = current().tip;
+  TurnResult result;
+  const Stopwatch prefill;
+  if (go_to(message, options.interrupt, &result)) {
+    result.answer.timings.prefill_ms = prefill.ms();
+    result.answer.prompt_tokens = result.read_again;
+    result = answer(message, options, tree_->at(message).sequence + 1, on_text, std::move(result));
+  } else {
+    result.answer.finish_reason = FinishReason::interrupted;
+  }
+  result.taken_back = current().tip == before;
+  forget_abandoned();
+  return result;
+}
+
+// Writes an answer to a message, which the session has just read, and makes it the branch's tip;
+// not one that was interrupted before its first word.
+TurnResult Conversation::answer(int64_t message, const GenerateOptions& options, uint64_t sequence,
+                                const std::function<bool(std::string_view)>& on_text,
+                                TurnResult result) {
+  GenerateOptions own = options;
+  own.sequence = sequence;
+  own.resumable = true;  // a character that is cut off is no text of the answer
+  add_ends(format_, own);
+  const int32_t recent = own.sampling.penalty_last_n;
+  constexpr int64_t kIncompleteCharacter = 4;
+  const std::vector<int32_t> before =
+      tree_->last_ids(message, recent < 0 ? std::numeric_limits<int64_t>::max()
+                                          : std::max<int64_t>(recent, kIncompleteCharacter));
+  Continuation text(engine_, own, before, on_text);
+
+  // The last moment when the state stood right behind the text that had been given out. An answer
+  // that ends in a stop string, or inside a character, ends there.
+  struct Mark {
+    Snapshot snapshot;
+    size_t ids = 0;
+    size_t length = 0;  // of the text
+  } mark;
+  const int64_t start = session_->position();
+  std::vector<int32_t> ids;
+  const Stopwatch decoding;
+  at_ = -1;
+  while (!text.over()) {
+    if (is_set(own.interrupt)) {
+      text.interrupt();
+      break;
+    }
+    const bool is_clean = !text.holds_back();
+    const size_t length = text.text().size();
+    const std::optional<int32_t> id = text.next(session_->logits(), session_->position());
+    if (is_clean && (text.holds_back() || text.stopped()))
+      mark = {session_->snapshot(), ids.size(), length};
+    if (!id || text.stopped()) break;
+    session_->feed({&*id, 1});
+    ids.push_back(*id);
+  }
+  const bool goes_back = text.stopped() || (text.mid_character() && !text.ended_by_eos());
+  GenerateResult written = text.take();
+  written.prompt_tokens = result.answer.prompt_tokens;
+  written.timings.load_ms = engine_.load_ms();
+  written.timings.prefill_ms = result.answer.timings.prefill_ms;
+  written.timings.decode_ms = decoding.ms();
+  written.timings.decode_steps = session_->position() - start;
+  written_ += std::ssize(written.ids);
+  result.answer = std::move(written);
+  if (ids.empty() && result.answer.finish_reason == FinishReason::interrupted) return result;
+  if (goes_back) {
+    session_->restore(mark.snapshot);
+    ids.resize(mark.ids);
+  }
+  ConversationNode node;
+  node.kind = Kind::answer;
+  node.parent = node.base = message;
+  node.content = result.answer.text;
+  node.guarded = format_.guard(node.content);
+  node.text = goes_back ? node.content.substr(0, mark.length) : node.content;
+  node.position = tree_->at(message).position + std::ssize(ids);
+  node.ids = std::move(ids);
+  node.sequence = sequence;
+  tree_->at(message).sequence = sequence;
+  current().tip = at_ = tree_->add(std::move(node));
+  keep_state(at_);
+  return result;
+}
+
+// ---- branches -------------------------------------------------------------------------------
+
+int64_t Conversation::undo(int64_t turns) {
+  int64_t undone = 0;
+  for (; undone < turns; ++undone) {
+    const int64_t message = tree_->message_of(current().tip);
+    if (message == 0) break;
+    current().tip = tree_->at(message).parent;
+  }
+  forget_abandoned();
+  return undone;
+}
+
+void Conversation::clear() {
+  current().tip = 0;
+  forget_abandoned();
+}
+
+void Conversation::fork(const std::string& name) {
+  if (name.empty() || name.size() > kMaxNameBytes || !is_valid_utf8(name))
+    throw InputError("a branch needs a name of 1 to " + std::to_string(kMaxNameBytes) + " bytes");
+  if (std::ranges::count(branches_, name, &ConversationBranch::name) > 0)
+    throw InputError("there is a branch " + quote(name) + " already");
+  ConversationBranch branch = current();
+  branch.name = name;
+  const auto place = std::ranges::lower_bound(branches_, name, {}, &ConversationBranch::name);
+  branches_.insert(place, std::move(branch));
+  branch_ = name;
+}
+
+void Conversation::switch_to(const std::string& name) {
+  if (std::ranges::count(branches_, name, &ConversationBranch::name) == 0)
+    throw InputError("there is no branch " + quote(name));
+  branch_ = name;
+}
+
+std::vector<BranchInfo> Conversation::branches() const {
+  std::vector<BranchInfo> out;
+  for (const ConversationBranch& branch : branches_) {
+    const int64_t message = tree_->message_of(branch.tip);
+    out.push_back({branch.name, tree_->turns(branch.tip), tree_->at(branch.tip).position,
+                   message == 0 ? "" : tree_->at(message).content, branch.name == branch_});
+  }
+  return out;
+}
+
+std::vector<ChatMessage> Conversation::messages() const {
+  std::vector<ChatMessage> out;
+  if (!current().system.empty()) out.push_back({"system", current().system});
+  for (const int64_t number : tree_->path(current().tip)) {
+    const ConversationNode& node = tree_->at(number);
+    out.push_back({node.kind == Kind::answer ? "assistant" : "user", node.content});
+  }
+  return out;
+}
+
+ConversationCounts Conversation::counts() const {
+  const int64_t tip = current().tip;
+  ConversationCounts counts{.turns = tree_->turns(tip),
+                            .tokens = tree_->at(tip).position,
+                            .read = read_,
+                            .written = written_,
+                            .read_again = read_again_,
+                            .snapshots = tree_->snapshots()};
+  for (const auto& [number, node] : tree_->nodes())
+    if (node.snapshot) counts.snapshot_bytes += bytes_of(*node.snapshot);
+  return counts;
+}
+
+// ---- files ----------------------------------------------------------------------------------
+
+SavedState Conversation::save(uint64_t seed) {
+  const int64_t tip = current().tip;
+  forget_abandoned();
+  go_to(tip, nullptr, nullptr);
+  SequenceState state = *session_->snapshot();
+  state.ids = tree_->last_ids(tip, state.position);
+  return {std::make_shared<const SequenceState>(std::move(state)), seed, 0,
+          engine_.model().weight_dtype(), conversation_notes(*tree_, branches_, branch_)};
+}
+
+void Conversation::load(const SavedState& saved, const std::string& path) {
+  const SequenceState& state = *saved.snapshot;
+  if (std::ssize(state.ids) != state.position)
+    throw InputError(path + ": the state keeps no ids of its tokens, which a chat needs");
+  SavedConversation read =
+      saved.notes.empty()
+          ? conversation_after(state.ids, kFirstBranch)
+          : read_conversation(saved.notes, path, engine_.model().config().embedding_rows);
+  const auto current_branch =
+      std::ranges::find(read.branches, read.branch, &ConversationBranch::name);
+  const int64_t tip = current_branch->tip;
+  if (read.tree.last_ids(tip, std::numeric_limits<int64_t>::max()) != state.ids)
+    throw InputError(path + ": the conversation is not that of the state beside it");
+  for (const ConversationBranch& branch : read.branches)
+    for (const int64_t number : read.tree.path(branch.tip)) {
+      ConversationNode& node = read.tree.at(number);
+      node.guarded = format_.guard(node.content);
+    }
+  SequenceState kept = state;
+  kept.ids = {};
+  session_->restore(std::make_shared<const SequenceState>(std::move(kept)));
+  *tree_ = std::move(read.tree);
+  branches_ = std::move(read.branches);
+  branch_ = std::move(read.branch);
+  at_ = tip;
+  if (tip != 0) keep_state(tip);
+}
+
+}  // namespace krait
