@@ -195,7 +195,7 @@ void ChatFormat::find_ends() {
   try {
     add_end(render({first, answer, next}, nullptr, {.add_generation_prompt = false}), kAnswer,
             kNext);
-    ChatText asked = render({first}, nullptr, {});
+    ChatText asked = render(ordered_json::array({first}), nullptr, {});
     asked.text += kNext;
     add_end(asked, kFirst, kNext);
   } catch (const InputError&) {

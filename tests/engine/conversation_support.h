@@ -92,7 +92,11 @@ inline GenerateOptions printable_answers(const Engine& engine, int64_t max_token
   GenerateOptions options;
   options.max_tokens = max_tokens;
   options.seed = 11;
-  options.sampling.temperature = 1.5f;
+  // Of all characters, not only of those that a random model repeats.
+  options.sampling.temperature = 6;
+  options.sampling.top_k = 0;
+  options.sampling.top_p = 1;
+  options.sampling.min_p = 0;
   const Tokenizer& tokenizer = *engine.tokenizer();
   for (int32_t id = 0; id < engine.sampled_vocab(); ++id) {
     const std::string bytes = tokenizer.token_bytes(id);
