@@ -1,6 +1,7 @@
 #include <chrono>
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include "krait/batch.h"
@@ -26,7 +27,7 @@ struct Flags {
   OutputFlags output;
   OpenOptions open;
   SamplingFlags sampling;
-  std::string input, results;
+  std::string input, results, chat_template;
   BatchFormat format = BatchFormat::automatic;
   int64_t max_tokens = GenerateOptions{}.max_tokens;
   int32_t slots = BatchOptions{}.slots;
@@ -110,13 +111,27 @@ int exit_code(const BatchProgress& p) {
   return p.failed > 0 ? kExitSomeFailed : kExitSuccess;
 }
 
+// Nothing where the model's own cannot be used: lines with messages are refused one by one then,
+// and others do not need it.
+std::optional<ChatFormat> chat_format(const Engine& engine, const std::string& choice) {
+  try {
+    return std::make_optional<ChatFormat>(engine, choice);
+  } catch (const InputError& e) {
+    if (!choice.empty()) throw;
+    spdlog::warn("lines with messages are refused: {}", e.what());
+    return std::nullopt;
+  }
+}
+
 int run(const Flags& flags, Console& console) {
   if (flags.input.empty())
     throw InputError("--input: which prompts? Give a file, or - for standard input");
   if (flags.results.empty()) throw InputError("--output: where to? Give the file for the results");
   validate(flags.sampling.options);
   const auto engine = open_engine(flags.open);
+  const std::optional<ChatFormat> chat = chat_format(*engine, flags.chat_template);
   BatchOptions options;
+  options.chat = chat ? &*chat : nullptr;
   options.input = flags.input;
   options.results = flags.results;
   options.format = flags.format;
@@ -164,6 +179,7 @@ Command add_batch(CLI::App& program) {
                           flags->slots),
               [=](int64_t n) { flags->slots = static_cast<int32_t>(n); })
       ->group("Files");
+  add_chat_template_flag(*app, flags->chat_template);
   add_max_tokens_flag(*app, flags->max_tokens);
   add_sampling_flags(*app, flags->sampling);
   add_model_flags(*app, flags->open);

@@ -5,9 +5,9 @@
 #include <spdlog/spdlog.h>
 
 #include "krait/error.h"
-#include "src/base/output_file.h"
 #include "src/cli/command.h"
 #include "src/cli/completions_output.h"
+#include "src/cli/state_flags.h"
 
 namespace krait::cli {
 namespace {
@@ -31,8 +31,7 @@ struct Flags {
   CompletionsOptions completions;
   std::optional<int32_t> best_of;
   std::optional<int32_t> logprobs;
-  std::string load_state, save_state;  // paths; empty: not asked for
-  std::optional<DType> state_dtype;
+  StateFlags state;
 };
 
 void validate(const Flags& flags) {
@@ -42,30 +41,23 @@ void validate(const Flags& flags) {
   if (flags.best_of && *flags.best_of < flags.completions.count)
     throw InputError(fmt::format("--best-of {}: expected at least --num-completions, {}",
                                  *flags.best_of, flags.completions.count));
-  if (flags.state_dtype && flags.save_state.empty())
-    throw InputError("--state-dtype: it says how --save-state writes; give that, too");
-  if (flags.save_state.empty()) return;
-  if (flags.completions.count > 1)
+  if (!flags.state.save.empty() && flags.completions.count > 1)
     throw InputError("--save-state: a file holds one sequence; leave out --num-completions");
-  const OutputFile probe(flags.save_state);  // now, not after hours of writing
+  validate(flags.state);
 }
 
 // With a loaded state there may be no prompt; then standard input is left alone.
 std::optional<Prompt> find_prompt(const Flags& flags) {
   const PromptFlags& p = flags.prompt;
-  if (!flags.load_state.empty() && !p.text && !p.file && !p.ids) return std::nullopt;
+  if (!flags.state.load.empty() && !p.text && !p.file && !p.ids) return std::nullopt;
   return read_prompt(p);
 }
 
 SavedState resume(const Engine& engine, Session& session, const std::string& path) {
-  SavedState saved = load_state(engine, path);
+  SavedState saved = read_state(engine, path);
   if (saved.snapshot->logits.empty())
     throw InputError(path + ": the state holds no logits; there is nothing to go on from");
-  if (const DType own = engine.model().weight_dtype(); saved.weights != own)
-    spdlog::warn("{} was computed with weights in {}, these are in {}: the text may differ", path,
-                 dtype_name(saved.weights), dtype_name(own));
   session.restore(saved.snapshot);
-  spdlog::info("state {}: {} tokens", path, saved.snapshot->position);
   return saved;
 }
 
@@ -74,12 +66,7 @@ void save(Engine& engine, const SavedState& state, const std::string& path, DTyp
     spdlog::warn("interrupted inside the prompt: {} is not written", path);
     return;
   }
-  save_state(engine, state, path, planes);
-  spdlog::info("state {}: {} tokens, saved as {}", path, state.snapshot->position,
-               dtype_name(planes));
-  if (planes != DType::f32 && spdlog::should_log(spdlog::level::info))
-    spdlog::info("{} changes the next logits by at most {:.1e} of the largest", dtype_name(planes),
-                 state_error(engine, state.snapshot, load_state(engine, path).snapshot));
+  write_state(engine, state, path, planes);
 }
 
 GenerateOptions generate_options(const Flags& flags, const SavedState& resumed) {
@@ -88,7 +75,7 @@ GenerateOptions generate_options(const Flags& flags, const SavedState& resumed) 
   options.sampling = flags.sampling.options;
   options.stop = flags.sampling.stop;
   options.ignore_eos = flags.sampling.ignore_eos;
-  options.resumable = !flags.save_state.empty();
+  options.resumable = !flags.state.save.empty();
   options.logprobs = flags.logprobs;
   options.interrupt = &Console::interrupted();
   if (flags.sampling.seed) {
@@ -121,7 +108,7 @@ int run(const Flags& flags, Console& console) {
                      "--json for the ids");
   const auto session = engine->session();
   SavedState resumed;
-  if (!flags.load_state.empty()) resumed = resume(*engine, *session, flags.load_state);
+  if (!flags.state.load.empty()) resumed = resume(*engine, *session, flags.state.load);
   const int64_t cached = session->position();
   std::vector<int32_t> ids;
   if (prompt) ids = cached > 0 ? continuation_ids(*engine, *prompt) : prompt_ids(*engine, *prompt);
@@ -142,11 +129,11 @@ int run(const Flags& flags, Console& console) {
   for (size_t i = 0; i < choices.size() && !flags.output.json; ++i)
     text.write(static_cast<int32_t>(i), as_it_comes ? "" : choices[i].text);
   text.finish();
-  if (!flags.save_state.empty())
+  if (!flags.state.save.empty())
     save(*engine,
          {session->snapshot(), options.seed, choices.front().sequence,
           engine->model().weight_dtype()},
-         flags.save_state, flags.state_dtype.value_or(DType::f32));
+         flags.state.save, flags.state.dtype.value_or(DType::f32));
   const int64_t fed = std::min(completions.prompt_tokens, session->position() - cached);
   if (flags.output.json)
     console.write_json(to_json(completions, options,
@@ -172,30 +159,6 @@ void add_completion_flags(CLI::App& app, const std::shared_ptr<Flags>& flags) {
       ->group("Completions");
 }
 
-void add_state_flags(CLI::App& app, const std::shared_ptr<Flags>& flags) {
-  add_text(app, "--save-state", "FILE",
-           "Afterwards, Ctrl-C included, write where the text stands; the file is replaced as a "
-           "whole or not at all",
-           [=](const std::string& path) {
-             if (path.empty()) throw InputError("--save-state '': expected the name of a file");
-             flags->save_state = path;
-           })
-      ->group("State");
-  add_text(app, "--load-state", "FILE",
-           "Go on from there. A prompt, now optional, is read after what came before; the seed "
-           "goes on, too, unless -s gives another. Other sampling flags are to be given again",
-           [=](const std::string& path) {
-             if (path.empty()) throw InputError("--load-state '': expected the name of a file");
-             flags->load_state = path;
-           })
-      ->group("State");
-  add_choice(app, "--state-dtype", {"f32", "bf16"},
-             "How to save: f32 exactly, bf16 in half the space; -v says what that costs "
-             "(default f32)",
-             [=](const std::string& word) { flags->state_dtype = parse_dtype(word); })
-      ->group("State");
-}
-
 }  // namespace
 
 Command add_generate(CLI::App& program) {
@@ -209,7 +172,10 @@ Command add_generate(CLI::App& program) {
   app->add_flag("--echo", flags->echo, "Put the prompt before the text")->group("Prompt");
   add_sampling_flags(*app, flags->sampling);
   add_completion_flags(*app, flags);
-  add_state_flags(*app, flags);
+  add_state_flags(
+      *app, flags->state,
+      "Go on from there. A prompt, now optional, is read after what came before; the seed goes on, "
+      "too, unless -s gives another. Other sampling flags are to be given again");
   add_model_flags(*app, flags->open);
   add_machine_flags(*app, flags->open);
   add_chunk_flag(*app, flags->open);

@@ -25,6 +25,7 @@ struct Command {
 };
 
 Command add_generate(CLI::App& program);
+Command add_chat(CLI::App& program);
 Command add_batch(CLI::App& program);
 Command add_score(CLI::App& program);
 Command add_bench(CLI::App& program);

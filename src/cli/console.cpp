@@ -21,7 +21,10 @@ namespace {
 std::atomic<bool> interrupt_requested = false;
 static_assert(std::atomic<bool>::is_always_lock_free);  // the handler below relies on it
 
-extern "C" void on_interrupt(int) {
+std::atomic<bool> termination_requested = false;
+
+extern "C" void on_interrupt(int signal) {
+  if (signal == SIGTERM) termination_requested = true;
   if (interrupt_requested.exchange(true)) _exit(130);
 }
 
@@ -54,6 +57,7 @@ Console::Console() {
 
 void Console::configure(const OutputFlags& flags) {
   auto sink = std::make_shared<spdlog::sinks::stderr_color_sink_mt>(color_mode(flags.color));
+  colors_ = sink->should_color();
   auto logger = std::make_shared<spdlog::logger>("krait", std::move(sink));
   logger->set_pattern("%^%l:%$ %v");
   spdlog::set_default_logger(std::move(logger));
@@ -94,6 +98,10 @@ void Console::progress(const std::string& line) {
 }
 
 const std::atomic<bool>& Console::interrupted() noexcept { return interrupt_requested; }
+
+void Console::clear_interrupt() noexcept { interrupt_requested = false; }
+
+bool Console::terminated() noexcept { return termination_requested; }
 
 std::string read_some(int descriptor, const std::string& what) {
   std::array<char, 65536> block;

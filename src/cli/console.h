@@ -42,8 +42,18 @@ class Console {
 
   static const std::atomic<bool>& interrupted() noexcept;
 
+  // Ctrl-C has done its work; the next one is the first again.
+  static void clear_interrupt() noexcept;
+
+  // Whether SIGTERM was among what came.
+  static bool terminated() noexcept;
+
+  // Whether to write colours on standard error.
+  bool colors() const noexcept { return colors_; }
+
  private:
   bool notes_ = true;
+  bool colors_ = false;
 };
 
 // The next bytes from a descriptor, as soon as there are any; none at the end. Throws Interrupted;

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "krait/chat_format.h"
 #include "krait/error.h"
 
 namespace krait::cli {
@@ -63,15 +64,25 @@ constexpr SamplingFlag kSamplingFlags[] = {
 };
 
 template <class T>
+void assign(const std::string& name, const std::string& text, T& target) {
+  const std::optional<T> value = parse_number<T>(text);
+  if (!value) refuse(name, text, std::is_integral_v<T> ? "a whole number" : "a number");
+  target = *value;
+}
+
+template <class T>
 void add_sampling_flag(CLI::App& app, const SamplingFlag& flag, T& target) {
-  const char* kind = std::is_integral_v<T> ? "a whole number" : "a number";
-  const auto set = [&target, kind, name = long_name(flag.names)](const std::string& text) {
-    const std::optional<T> value = parse_number<T>(text);
-    if (!value) refuse(name, text, kind);
-    target = *value;
+  const auto set = [&target, name = long_name(flag.names)](const std::string& text) {
+    assign(name, text, target);
   };
   add_text(app, flag.names, "N", fmt::format("{} (default {})", flag.help, target), set)
       ->group(kSampling);
+}
+
+const SamplingFlag* find_sampling_flag(const std::string& name) {
+  for (const SamplingFlag& flag : kSamplingFlags)
+    if ((std::string(flag.names) + ",").find("--" + name + ",") != std::string::npos) return &flag;
+  return nullptr;
 }
 
 std::pair<int32_t, float> parse_bias(const std::string& text) {
@@ -239,10 +250,40 @@ void add_max_tokens_flag(CLI::App& app, int64_t& max_tokens) {
       ->group(kPrompt);
 }
 
+void add_chat_template_flag(CLI::App& app, std::string& choice) {
+  add_text(app, "--chat-template", "NAME|FILE",
+           fmt::format("How conversations are written: {}, or a file with a template (default: the "
+                       "model's own, else {})",
+                       fmt::join(ChatFormat::built_in(), ", "), ChatFormat::built_in().front()),
+           [&](const std::string& text) { choice = text; })
+      ->group("Conversation");
+}
+
 void add_ids_flag(CLI::App& app, PromptFlags& flags) {
   add_text(app, "--ids", "1,2,3", "Token ids instead of text", [&](const std::string& text) {
     flags.ids = parse_ids("--ids", text);
   })->group(kPrompt);
+}
+
+std::vector<std::string> sampling_names() {
+  std::vector<std::string> names;
+  for (const SamplingFlag& flag : kSamplingFlags) names.push_back(long_name(flag.names).substr(2));
+  return names;
+}
+
+std::string sampling_value(const SamplingOptions& options, const std::string& name) {
+  const SamplingFlag* flag = find_sampling_flag(name);
+  KRAIT_CHECK(flag != nullptr);
+  return std::visit([&](auto member) { return fmt::format("{}", options.*member); }, flag->member);
+}
+
+void set_sampling(SamplingOptions& options, const std::string& name, const std::string& value) {
+  const SamplingFlag* flag = find_sampling_flag(name);
+  KRAIT_CHECK(flag != nullptr);
+  SamplingOptions changed = options;
+  std::visit([&](auto member) { assign(name, value, changed.*member); }, flag->member);
+  validate(changed);
+  options = std::move(changed);
 }
 
 void add_sampling_flags(CLI::App& app, SamplingFlags& flags) {

@@ -44,7 +44,14 @@ void add_chunk_flag(CLI::App& app, OpenOptions& open);
 void add_prompt_flags(CLI::App& app, PromptFlags& flags);
 void add_max_tokens_flag(CLI::App& app, int64_t& max_tokens);
 void add_ids_flag(CLI::App& app, PromptFlags& flags);
+void add_chat_template_flag(CLI::App& app, std::string& choice);
 void add_sampling_flags(CLI::App& app, SamplingFlags& flags);
+
+// The sampling options that have one value each, by the names of their flags: "temp", "top-k", …
+std::vector<std::string> sampling_names();
+std::string sampling_value(const SamplingOptions& options, const std::string& name);
+// As the flag would. Throws InputError for a value that it would refuse.
+void set_sampling(SamplingOptions& options, const std::string& name, const std::string& value);
 
 // One flag with a value; given twice, the last one counts.
 CLI::Option* add_text(CLI::App& app, const std::string& names, std::string value_name,
