@@ -50,11 +50,15 @@ class ChatFormat {
   // The same for all texts within a value.
   void guard(nlohmann::ordered_json& value) const;
 
-  // The text for guarded messages and tools (or null). Throws InputError "NAME:LINE: reason".
-  // The template's clock stands where it stood when this was made: a conversation is rendered again
-  // and again, and its beginning must not change.
-  ChatText render(const nlohmann::ordered_json& messages, const nlohmann::ordered_json& tools,
+  // The text for guarded messages (lent, not copied: there may be many) and tools, or null. Throws
+  // InputError "NAME:LINE: reason". The template's clock stands where it stood when this was made:
+  // a conversation is rendered again and again, and its beginning must not change.
+  ChatText render(nlohmann::ordered_json& messages, const nlohmann::ordered_json& tools,
                   const RenderOptions& options) const;
+  ChatText render(nlohmann::ordered_json&& messages, const nlohmann::ordered_json& tools,
+                  const RenderOptions& options) const {
+    return render(messages, tools, options);
+  }
 
   // The ids of the text from byte `from` on. `continues`: they go on from an earlier text. Special
   // tokens are those written by the template; none is added.

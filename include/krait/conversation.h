@@ -114,8 +114,9 @@ class Conversation {
  private:
   ConversationBranch& current();
   const ConversationBranch& current() const;
-  ChatText render(const ConversationBranch& branch, int64_t tip, std::string_view guarded) const;
+  ChatText render(const ConversationBranch& branch, int64_t tip, std::string_view guarded);
   int64_t add_message(std::string_view message);
+  void forget_transcript();
   bool go_to(int64_t node, const std::atomic<bool>* interrupt, TurnResult* result);
   bool feed(int64_t node, const std::atomic<bool>* interrupt);
   TurnResult answer(int64_t message, const GenerateOptions& options, uint64_t sequence,
@@ -128,6 +129,8 @@ class Conversation {
   std::unique_ptr<Session> session_;
   int64_t at_ = 0;  // the node whose state the session holds; -1: none
   std::unique_ptr<ConversationTree> tree_;
+  struct Transcript;
+  std::unique_ptr<Transcript> transcript_;
   std::vector<ConversationBranch> branches_;  // sorted by name
   std::string branch_;
   int64_t max_snapshots_ = 0;

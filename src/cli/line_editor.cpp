@@ -207,7 +207,7 @@ LineEditor::LineEditor(InputHistory& history, Complete complete, bool colors)
   for (const std::string& entry : history_.entries())
     ::history(t.history, &event, H_ENTER, entry.c_str());
   // Keys instead of signals: they cannot come while the terminal is in another mode.
-  el_set(t.edit, EL_SETTY, "-d", "intr=", "susp=", nullptr);
+  el_set(t.edit, EL_SETTY, "-d", "-isig", nullptr);
   const auto bind = [&](const char* key, const char* name, const char* help,
                         unsigned char (*function)(EditLine*, int)) {
     el_set(t.edit, EL_ADDFN, name, help, function);

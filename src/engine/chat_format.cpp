@@ -148,14 +148,21 @@ void ChatFormat::guard(ordered_json& value) const {
     for (ordered_json& element : value) guard(element);
 }
 
-ChatText ChatFormat::render(const ordered_json& messages, const ordered_json& tools,
+ChatText ChatFormat::render(ordered_json& messages, const ordered_json& tools,
                             const RenderOptions& options) const {
-  ordered_json variables = {{"messages", messages},
+  ordered_json variables = {{"messages", nullptr},
                             {"add_generation_prompt", options.add_generation_prompt},
                             {"as_written", options.as_written},
                             {"bos_token", bos_},
                             {"eos_token", eos_}};
   if (!tools.is_null()) variables["tools"] = tools;
+  struct Lent {
+    ordered_json& variables;
+    ordered_json& messages;
+    Lent(ordered_json& v, ordered_json& m) : variables(v), messages(m) { swap(); }
+    ~Lent() { swap(); }
+    void swap() { std::swap(variables["messages"], messages); }
+  } const lent(variables, messages);
   const std::string marked = template_.front().render(variables, now_);
   ChatText out;
   out.text.reserve(marked.size());

@@ -8,11 +8,9 @@
 #include <nlohmann/json.hpp>
 
 #include "krait/error.h"
-#include "src/base/json.h"
 #include "src/base/utf8.h"
 #include "src/engine/clock.h"
 #include "src/engine/continuation.h"
-#include "src/engine/conversation_file.h"
 #include "src/engine/conversation_tree.h"
 
 namespace krait {
@@ -21,26 +19,30 @@ namespace {
 using nlohmann::ordered_json;
 using Kind = ConversationNode::Kind;
 
-constexpr const char* kFirstBranch = "main";
-constexpr size_t kMaxNameBytes = 100;
-
 bool is_set(const std::atomic<bool>* flag) { return flag && flag->load(std::memory_order_relaxed); }
 
-ordered_json message_json(const char* role, std::string_view guarded) {
-  return {{"role", role}, {"content", std::string(guarded)}};
-}
-
-int64_t bytes_of(const SequenceState& state) {
-  return static_cast<int64_t>((state.planes.size() + state.logits.size()) * sizeof(float));
+void append_message(ordered_json& messages, const char* role, std::string_view guarded) {
+  ordered_json message = ordered_json::object();
+  message["role"] = role;
+  message["content"] = guarded;
+  messages.push_back(std::move(message));
 }
 
 }  // namespace
+
+// The messages that were rendered last, so that the next turn only adds its own.
+struct Conversation::Transcript {
+  ordered_json messages = ordered_json::array();
+  std::string system;
+  int64_t tip = 0;
+};
 
 Conversation::Conversation(Engine& engine, const ChatFormat& format, int64_t snapshot_bytes)
     : engine_(engine),
       format_(format),
       session_(engine.session(History::discard)),  // the tree knows the ids, once for all states
       tree_(std::make_unique<ConversationTree>()),
+      transcript_(std::make_unique<Transcript>()),
       branches_{ConversationBranch{kFirstBranch, 0, ""}},
       branch_(kFirstBranch) {
   const int64_t each = engine.model().state_layout().bytes_per_slot() +
@@ -62,18 +64,33 @@ const ConversationBranch& Conversation::current() const {
 
 // The conversation up to `tip` and a message behind it, as the model is to see it.
 ChatText Conversation::render(const ConversationBranch& branch, int64_t tip,
-                              std::string_view guarded) const {
-  ordered_json messages = ordered_json::array();
-  if (!branch.system.empty())
-    messages.push_back(message_json("system", format_.guard(branch.system)));
-  for (const int64_t number : tree_->path(tip)) {
-    const ConversationNode& node = tree_->at(number);
-    messages.push_back(
-        message_json(node.kind == Kind::answer ? "assistant" : "user", node.guarded));
+                              std::string_view guarded) {
+  std::unique_ptr<Transcript> transcript = std::move(transcript_);  // gone, if this fails
+  transcript_ = std::make_unique<Transcript>();
+  std::vector<int64_t> added;
+  int64_t from = tip;
+  for (; from != 0 && from != transcript->tip; from = tree_->at(from).parent)
+    if (tree_->at(from).kind != Kind::text) added.push_back(from);
+  ordered_json& messages = transcript->messages;
+  if (from == 0 || transcript->system != branch.system) {
+    *transcript = {.system = branch.system};
+    added = tree_->path(tip);
+    std::ranges::reverse(added);
+    if (!branch.system.empty()) append_message(messages, "system", format_.guard(branch.system));
   }
-  messages.push_back(message_json("user", guarded));
-  return format_.render(messages, nullptr, {});
+  for (auto it = added.rbegin(); it != added.rend(); ++it) {
+    const ConversationNode& node = tree_->at(*it);
+    append_message(messages, node.kind == Kind::answer ? "assistant" : "user", node.guarded);
+  }
+  transcript->tip = tip;
+  append_message(messages, "user", guarded);
+  ChatText text = format_.render(messages, nullptr, {});
+  messages.erase(messages.size() - 1);
+  transcript_ = std::move(transcript);
+  return text;
 }
+
+void Conversation::forget_transcript() { *transcript_ = {}; }
 
 void Conversation::set_system(std::string text) {
   ConversationBranch changed = current();
@@ -152,6 +169,7 @@ void Conversation::forget_abandoned() {
   for (const ConversationBranch& branch : branches_) tips.push_back(branch.tip);
   tree_->retain(tips);
   if (!tree_->nodes().contains(at_)) at_ = -1;
+  if (!tree_->nodes().contains(transcript_->tip)) forget_transcript();
 }
 
 // ---- turns ----------------------------------------------------------------------------------
@@ -271,115 +289,6 @@ TurnResult Conversation::answer(int64_t message, const GenerateOptions& options,
   current().tip = at_ = tree_->add(std::move(node));
   keep_state(at_);
   return result;
-}
-
-// ---- branches -------------------------------------------------------------------------------
-
-int64_t Conversation::undo(int64_t turns) {
-  int64_t undone = 0;
-  for (; undone < turns; ++undone) {
-    const int64_t message = tree_->message_of(current().tip);
-    if (message == 0) break;
-    current().tip = tree_->at(message).parent;
-  }
-  forget_abandoned();
-  return undone;
-}
-
-void Conversation::clear() {
-  current().tip = 0;
-  forget_abandoned();
-}
-
-void Conversation::fork(const std::string& name) {
-  if (name.empty() || name.size() > kMaxNameBytes || !is_valid_utf8(name))
-    throw InputError("a branch needs a name of 1 to " + std::to_string(kMaxNameBytes) + " bytes");
-  if (std::ranges::count(branches_, name, &ConversationBranch::name) > 0)
-    throw InputError("there is a branch " + quote(name) + " already");
-  ConversationBranch branch = current();
-  branch.name = name;
-  const auto place = std::ranges::lower_bound(branches_, name, {}, &ConversationBranch::name);
-  branches_.insert(place, std::move(branch));
-  branch_ = name;
-}
-
-void Conversation::switch_to(const std::string& name) {
-  if (std::ranges::count(branches_, name, &ConversationBranch::name) == 0)
-    throw InputError("there is no branch " + quote(name));
-  branch_ = name;
-}
-
-std::vector<BranchInfo> Conversation::branches() const {
-  std::vector<BranchInfo> out;
-  for (const ConversationBranch& branch : branches_) {
-    const int64_t message = tree_->message_of(branch.tip);
-    out.push_back({branch.name, tree_->turns(branch.tip), tree_->at(branch.tip).position,
-                   message == 0 ? "" : tree_->at(message).content, branch.name == branch_});
-  }
-  return out;
-}
-
-std::vector<ChatMessage> Conversation::messages() const {
-  std::vector<ChatMessage> out;
-  if (!current().system.empty()) out.push_back({"system", current().system});
-  for (const int64_t number : tree_->path(current().tip)) {
-    const ConversationNode& node = tree_->at(number);
-    out.push_back({node.kind == Kind::answer ? "assistant" : "user", node.content});
-  }
-  return out;
-}
-
-ConversationCounts Conversation::counts() const {
-  const int64_t tip = current().tip;
-  ConversationCounts counts{.turns = tree_->turns(tip),
-                            .tokens = tree_->at(tip).position,
-                            .read = read_,
-                            .written = written_,
-                            .read_again = read_again_,
-                            .snapshots = tree_->snapshots()};
-  for (const auto& [number, node] : tree_->nodes())
-    if (node.snapshot) counts.snapshot_bytes += bytes_of(*node.snapshot);
-  return counts;
-}
-
-// ---- files ----------------------------------------------------------------------------------
-
-SavedState Conversation::save(uint64_t seed) {
-  const int64_t tip = current().tip;
-  forget_abandoned();
-  go_to(tip, nullptr, nullptr);
-  SequenceState state = *session_->snapshot();
-  state.ids = tree_->last_ids(tip, state.position);
-  return {std::make_shared<const SequenceState>(std::move(state)), seed, 0,
-          engine_.model().weight_dtype(), conversation_notes(*tree_, branches_, branch_)};
-}
-
-void Conversation::load(const SavedState& saved, const std::string& path) {
-  const SequenceState& state = *saved.snapshot;
-  if (std::ssize(state.ids) != state.position)
-    throw InputError(path + ": the state keeps no ids of its tokens, which a chat needs");
-  SavedConversation read =
-      saved.notes.empty()
-          ? conversation_after(state.ids, kFirstBranch)
-          : read_conversation(saved.notes, path, engine_.model().config().embedding_rows);
-  const auto current_branch =
-      std::ranges::find(read.branches, read.branch, &ConversationBranch::name);
-  const int64_t tip = current_branch->tip;
-  if (read.tree.last_ids(tip, std::numeric_limits<int64_t>::max()) != state.ids)
-    throw InputError(path + ": the conversation is not that of the state beside it");
-  for (const ConversationBranch& branch : read.branches)
-    for (const int64_t number : read.tree.path(branch.tip)) {
-      ConversationNode& node = read.tree.at(number);
-      node.guarded = format_.guard(node.content);
-    }
-  SequenceState kept = state;
-  kept.ids = {};
-  session_->restore(std::make_shared<const SequenceState>(std::move(kept)));
-  *tree_ = std::move(read.tree);
-  branches_ = std::move(read.branches);
-  branch_ = std::move(read.branch);
-  at_ = tip;
-  if (tip != 0) keep_state(tip);
 }
 
 }  // namespace krait

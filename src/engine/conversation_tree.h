@@ -32,6 +32,8 @@ struct ConversationNode {
   Snapshot snapshot;         // without ids; null where it is not kept
 };
 
+inline constexpr const char* kFirstBranch = "main";
+
 struct ConversationBranch {
   std::string name;
   int64_t tip = 0;  // the node it ends in

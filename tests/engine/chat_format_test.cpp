@@ -85,7 +85,7 @@ TEST_F(ChatFormats, AnAnswerEndsWhereTheTemplateEndsIt) {
 TEST_F(ChatFormats, WithoutATemplateOfTheModelItIsPlain) {
   const ChatFormat format(*engine_, "");
   EXPECT_EQ(format.name(), "plain");
-  const ordered_json messages = {{{"role", "system"}, {"content", "Be kind."}},
+  ordered_json messages = {{{"role", "system"}, {"content", "Be kind."}},
                                  {{"role", "user"}, {"content", "Hi"}},
                                  {{"role", "assistant"}, {"content", "Hello"}},
                                  {{"role", "user"}, {"content", "Bye"}}};
