@@ -8,6 +8,7 @@
 
 #include "krait/error.h"
 #include "src/cli/state_flags.h"
+#include "src/cli/word_wrap.h"
 
 namespace krait::cli {
 namespace {
@@ -32,7 +33,10 @@ T whole_number(const std::string& name, const std::string& text, T least) {
 class Chat::Screen {
  public:
   Screen(const Chat& chat, Console& console)
-      : console_(console), silent_(chat.settings_.json), tame_(::isatty(STDOUT_FILENO) == 1) {}
+      : console_(console), silent_(chat.settings_.json), tame_(::isatty(STDOUT_FILENO) == 1) {
+    const int width = tame_ && chat.settings_.wrap ? terminal_width(STDOUT_FILENO) : 0;
+    if (width >= kNarrowest) wrap_.emplace(width);
+  }
 
   void write(std::string_view piece) {
     if (silent_) return;
@@ -46,17 +50,20 @@ class Chat::Screen {
       text += c;
     }
     if (text.empty()) return;
-    console_.write(text);
+    console_.write(wrap_ ? wrap_->push(text) : text);
     last_ = text.back();
   }
 
   // Each answer ends with one newline; one without words is an empty line.
   void finish() {
-    if (!silent_ && last_ != '\n') console_.write("\n");
+    if (!silent_ && last_ != '\n' && (begun_ || !tame_)) console_.write("\n");
   }
 
  private:
+  static constexpr int kNarrowest = 20;
+
   Console& console_;
+  std::optional<WordWrap> wrap_;
   bool silent_;
   bool tame_;
   bool begun_ = false;
@@ -108,12 +115,16 @@ void Chat::finish(Screen& screen, TurnResult result) {
   }
   screen.finish();
   if (settings_.json) write_json(result);
+  const bool is_empty = result.answer.text.find_first_not_of(" \t\r\n") == std::string::npos;
   if (result.answer.finish_reason == FinishReason::interrupted)
     note("(stopped)");
+  else if (is_empty && interactive_)
+    note("(the model had nothing to say; /regen asks again)");
   else if (result.answer.finish_reason == FinishReason::length && interactive_)
     note(fmt::format("(cut off after {} tokens; /set max-tokens changes that)",
                      settings_.max_tokens));
   if (settings_.verbose) note(statistics_of(result));
+  if (interactive_) note("");
   last_ = std::move(result);
 }
 
@@ -169,13 +180,14 @@ void Chat::load(const std::string& path, bool take_seed) {
 
 std::vector<std::string> Chat::setting_names() {
   std::vector<std::string> names = sampling_names();
-  names.insert(names.end(), {"max-tokens", "seed", "stop"});
+  names.insert(names.end(), {"max-tokens", "seed", "stop", "wrap"});
   return names;
 }
 
 std::string Chat::setting(const std::string& name) const {
   if (name == "max-tokens") return std::to_string(settings_.max_tokens);
   if (name == "seed") return std::to_string(settings_.seed);
+  if (name == "wrap") return settings_.wrap ? "on" : "off";
   if (name != "stop") return sampling_value(settings_.sampling.options, name);
   std::string all;
   for (const std::string& text : settings_.sampling.stop)
@@ -200,6 +212,10 @@ void Chat::set(const std::string& name, const std::string& value) {
   } else if (name == "stop") {
     settings_.sampling.stop.clear();
     if (value != "off") settings_.sampling.stop.push_back(value);
+  } else if (name == "wrap") {
+    if (value != "on" && value != "off")
+      throw InputError(fmt::format("wrap {}: expected on or off", value));
+    settings_.wrap = value == "on";
   } else {
     set_sampling(settings_.sampling.options, name, value);
   }

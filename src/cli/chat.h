@@ -21,6 +21,7 @@ struct ChatSettings {
   bool json = false;
   bool quiet = false;
   bool verbose = false;  // statistics after each answer
+  bool wrap = true;      // lines between words, on a terminal
 };
 
 // Turns and settings; the commands work on it.
@@ -39,7 +40,8 @@ class Chat {
   // Throws InputError with nothing changed.
   void load(const std::string& path, bool take_seed);
 
-  // Settings by name: those of the sampling flags, max-tokens, seed, stop.
+  // Settings by name: those of the sampling flags, max-tokens, seed, stop,
+  // wrap.
   static std::vector<std::string> setting_names();
   std::string setting(const std::string& name) const;
   // Throws InputError for a name or value that does not exist.

@@ -59,7 +59,7 @@ void show_last_exchange(Chat& chat) {
   const size_t from = messages.size() > 2 ? messages.size() - 2 : 0;
   for (size_t i = from; i < messages.size(); ++i)
     if (messages[i].role != "system")
-      chat.note(fmt::format("  {:<10}{}", messages[i].role + ":",
+      chat.note(fmt::format("  {:<11}{}", messages[i].role + ":",
                             shortened(messages[i].content.substr(
                                           std::min(messages[i].content.find_first_not_of(" \n\t"),
                                                    messages[i].content.size())),
@@ -158,10 +158,8 @@ void branches(Chat& chat, const std::string&) {
 
 void save(Chat& chat, const std::string& path) {
   chat.save(path);
-  chat.note(fmt::format("saved in {} ({}, {})", path,
-                        counted(std::ssize(chat.conversation().branches()), "branch") == "1 branch"
-                            ? "1 branch"
-                            : fmt::format("{} branches", chat.conversation().branches().size()),
+  const auto count = std::ssize(chat.conversation().branches());
+  chat.note(fmt::format("saved in {} ({} {}, {})", path, count, count == 1 ? "branch" : "branches",
                         place_of(chat)));
 }
 

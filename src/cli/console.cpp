@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "krait/error.h"
@@ -102,6 +103,12 @@ const std::atomic<bool>& Console::interrupted() noexcept { return interrupt_requ
 void Console::clear_interrupt() noexcept { interrupt_requested = false; }
 
 bool Console::terminated() noexcept { return termination_requested; }
+
+int terminal_width(int descriptor) {
+  winsize size{};
+  const bool known = ::ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return known ? size.ws_col : 80;
+}
 
 std::string read_some(int descriptor, const std::string& what) {
   std::array<char, 65536> block;

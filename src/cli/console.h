@@ -56,6 +56,9 @@ class Console {
   bool colors_ = false;
 };
 
+// Columns of the terminal that a descriptor is; 80 where it does not tell.
+int terminal_width(int descriptor);
+
 // The next bytes from a descriptor, as soon as there are any; none at the end. Throws Interrupted;
 // a read error throws InputError with `what` in front.
 std::string read_some(int descriptor, const std::string& what);

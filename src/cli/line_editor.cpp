@@ -12,7 +12,6 @@
 #include <fmt/format.h>
 #include <histedit.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "krait/error.h"
@@ -64,17 +63,12 @@ std::string common_beginning(const std::vector<std::string>& words) {
   return common;
 }
 
-int terminal_width() {
-  winsize size{};
-  const bool known = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-  return known ? size.ws_col : 80;
-}
-
 // Words side by side, as a shell lists files.
 std::string in_columns(const std::vector<std::string>& words) {
   size_t width = 0;
   for (const std::string& word : words) width = std::max(width, word.size());
-  const size_t columns = std::max<size_t>(1, static_cast<size_t>(terminal_width()) / (width + 2));
+  const size_t columns =
+      std::max<size_t>(1, static_cast<size_t>(terminal_width(STDERR_FILENO)) / (width + 2));
   std::string out;
   for (size_t i = 0; i < words.size(); ++i) {
     const bool last = (i + 1) % columns == 0 || i + 1 == words.size();
