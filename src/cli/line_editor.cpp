@@ -24,6 +24,7 @@ namespace {
 constexpr char kEscapeMark = '\1';  // around what takes no room on the screen
 constexpr std::string_view kPasteOn = "\x1b[?2004h", kPasteOff = "\x1b[?2004l";
 constexpr std::string_view kPasteEnd = "\x1b[201~";
+constexpr wchar_t kCtrlC = 3;
 constexpr int kHistorySize = 1000;
 // Pastes beyond this are shown as one word: a terminal cannot edit what it cannot show.
 constexpr size_t kMaxShownLines = 6, kMaxShownBytes = 800;
@@ -101,6 +102,12 @@ struct LineEditor::Terminal {
   static int next_character(EditLine* edit, wchar_t* out) {
     std::string bytes;
     for (;;) {
+      // Ctrl-C between the prompt and the first key, while it still is a signal.
+      if (Console::interrupted() && !Console::terminated()) {
+        Console::clear_interrupt();
+        *out = kCtrlC;
+        return 1;
+      }
       char byte = 0;
       const ssize_t count = ::read(STDIN_FILENO, &byte, 1);
       if (count == 0) return 0;

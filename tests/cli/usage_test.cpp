@@ -14,7 +14,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-const std::vector<std::string> kCommands = {"generate", "score", "tokenize",    "info",
+const std::vector<std::string> kCommands = {"generate", "chat",  "score",       "tokenize", "info",
                                             "models",   "bench", "completions", "man"};
 
 void expect_help(const Result& result) {
