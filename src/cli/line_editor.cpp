@@ -102,7 +102,7 @@ struct LineEditor::Terminal {
   static int next_character(EditLine* edit, wchar_t* out) {
     std::string bytes;
     for (;;) {
-      // Ctrl-C between the prompt and the first key, while it still is a signal.
+      // One that was sent, not typed.
       if (Console::interrupted() && !Console::terminated()) {
         Console::clear_interrupt();
         *out = kCtrlC;
@@ -246,6 +246,7 @@ Input LineEditor::read(const std::string& prompt) {
   t.cancelled = false;
   t.pasted.clear();
   if (resized.exchange(false)) el_resize(t.edit);
+  el_set(t.edit, EL_PREP_TERM, 1);  // before the prompt shows: keys are ours from then on
   put(kPasteOn);
   int count = 0;
   const char* line = el_gets(t.edit, &count);

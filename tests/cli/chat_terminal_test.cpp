@@ -54,6 +54,7 @@ TEST_F(ChatTerminal, TalksRemembersAndLeaves) {
   again.sees_prompt();
   again.type("\x1b[A\x1b[A\r");  // twice up
   again.sees("cut off after 5 tokens");
+  again.sees_prompt();
   again.type("/bye\r");
   EXPECT_EQ(again.finish(), 0);
 }
@@ -119,6 +120,7 @@ TEST_F(ChatTerminal, WhatIsPastedIsOneMessage) {
   terminal.type("See: \x1b[200~" + lines + "\x1b[201~.\r");
   terminal.sees("[pasted text 1: 100 lines");
   terminal.sees("cut off");
+  terminal.sees_prompt();
   terminal.type("/bye\r");
   EXPECT_EQ(terminal.finish(), 0);
   const std::string kept = read_file(history());
@@ -133,16 +135,22 @@ TEST_F(ChatTerminal, TabCompletesCommandsBranchesAndFiles) {
   terminal.sees_prompt();
   terminal.type("/fo\tother-branch\r");
   terminal.sees("now on other-branch");
+  terminal.sees_prompt();
   terminal.type("/bra\t\r");
   terminal.sees("* other-branch");
+  terminal.sees_prompt();
   terminal.type("/switch ma\t\r");
   terminal.sees("main: 0 turns");
+  terminal.sees_prompt();
   terminal.type("/read " + folder_.path("so") + "\t\r");
   terminal.sees("(5 bytes from ");
-  terminal.type("/se\t\x03");
-  terminal.type("/s\t\x03");
+  terminal.sees_prompt();
+  terminal.type("/s\t");
   terminal.sees("/save");
   terminal.sees("/system");
+  terminal.sees_prompt();
+  terminal.type(kCtrlC);
+  terminal.sees("^C");
   terminal.sees_prompt();
   terminal.type(kCtrlD);
   EXPECT_EQ(terminal.finish(), 0);
@@ -173,8 +181,8 @@ TEST_F(ChatTerminal, MistakesAreToldAndTheChatGoesOn) {
   for (const auto& [command, message] : mistakes) {
     terminal.type(command + "\r");
     if (!terminal.sees(message)) return;
+    terminal.sees_prompt();
   }
-  terminal.sees_prompt();
   terminal.type(kCtrlD);
   EXPECT_EQ(terminal.finish(), 0);
 }
@@ -190,6 +198,7 @@ TEST_F(ChatTerminal, AnEditorWritesTheMessage) {
   terminal.type("/edit\r");
   terminal.sees("from outside");
   terminal.sees("cut off");
+  terminal.sees_prompt();
   terminal.type("/show messages\r");
   terminal.sees("user: from outside");
   terminal.sees_prompt();
