@@ -86,9 +86,9 @@ TEST_F(ChatFormats, WithoutATemplateOfTheModelItIsPlain) {
   const ChatFormat format(*engine_, "");
   EXPECT_EQ(format.name(), "plain");
   ordered_json messages = {{{"role", "system"}, {"content", "Be kind."}},
-                                 {{"role", "user"}, {"content", "Hi"}},
-                                 {{"role", "assistant"}, {"content", "Hello"}},
-                                 {{"role", "user"}, {"content", "Bye"}}};
+                           {{"role", "user"}, {"content", "Hi"}},
+                           {{"role", "assistant"}, {"content", "Hello"}},
+                           {{"role", "user"}, {"content", "Bye"}}};
   EXPECT_EQ(text(chat_prompt(format, messages, nullptr)),
             "Be kind.\n\nUser: Hi\nAssistant: Hello\nUser: Bye\nAssistant:");
   EXPECT_EQ(format.render(messages, nullptr, {}).text,

@@ -87,6 +87,9 @@ inline std::unique_ptr<CountingEngine> open_model(const std::string& folder) {
   return std::make_unique<CountingEngine>(Engine::open(options));
 }
 
+// The state at the end of the current branch, with its ids.
+inline Snapshot state_of(Conversation& chat) { return chat.save(0).snapshot; }
+
 // Answers of a few printable characters, so that a text and its ids say the same.
 inline GenerateOptions printable_answers(const Engine& engine, int64_t max_tokens) {
   GenerateOptions options;

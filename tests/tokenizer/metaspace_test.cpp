@@ -41,6 +41,17 @@ TEST(MetaspaceTokenizer, OnlyTheFirstSpaceOfATextIsDropped) {
   EXPECT_EQ(decode(*tokenizer, {}), "");
 }
 
+TEST(MetaspaceTokenizer, NoSpaceIsPutBeforeTextThatGoesOn) {
+  const auto tokenizer = load_document(metaspace_document());
+  constexpr EncodeOptions kContinues = {.add_special_tokens = false, .continues = true};
+  for (const std::string text : {"the", " the", "<s>the", "the<s> the"}) {
+    std::string bytes;
+    for (const int32_t id : tokenizer->encode(text, kContinues))
+      bytes += tokenizer->token_bytes(id, true);
+    EXPECT_EQ(bytes.substr(0, 3), text.substr(0, 3));
+  }
+}
+
 TEST(MetaspaceTokenizer, RandomBytesComeBackRepaired) {
   const auto tokenizer = load_document(metaspace_document());
   std::mt19937 random(6);

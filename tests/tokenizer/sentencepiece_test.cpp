@@ -122,6 +122,9 @@ TEST(Sentencepiece, TheDummyPrefixStandsAtTheStartOfTheTextOnly) {
   const std::vector<int32_t> glued = tokenizer->encode("[INST]the");
   EXPECT_NE(glued.at(2), the);
   EXPECT_EQ(decode(*tokenizer, glued), "the");
+  constexpr EncodeOptions kContinues = {.add_special_tokens = false, .continues = true};
+  EXPECT_THAT(tokenizer->encode(" the", kContinues), ElementsAre(the));
+  EXPECT_NE(tokenizer->encode("the", kContinues).front(), the);
 }
 
 TEST(Sentencepiece, DecodeTakesTheDummyPrefixAwayOnce) {
