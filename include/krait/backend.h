@@ -2,7 +2,8 @@
 // SSM-sized operations. Not a tensor library and not a graph: a model's page calls these in order.
 //
 // Shapes are written [rows, cols], row-major; T is the number of packed tokens of a step. All
-// activations, accumulations and states are float32. Every operation gives, for each row, a result
+// activations, accumulations and states are float32; a product may round the activations it reads
+// (BackendOptions::act). Every operation gives, for each row, a result
 // that does not depend on the other rows, on how tokens were grouped into calls, or on the number
 // of threads: bit for bit on the CPU.
 //
@@ -112,6 +113,7 @@ struct DeviceInfo {
   std::string detail;   // "AMD EPYC", the processor or GPU
   std::string isa;      // instruction set of the kernels that run: "avx512"
   int32_t threads = 1;  // host threads that an operation is split over
+  DType act = DType::f32;  // what activations are rounded to for products with bf16 weights
 };
 
 class Backend {
@@ -183,8 +185,9 @@ class Backend {
 
 struct BackendOptions {
   std::string device = "auto";   // auto | cpu | cuda[:N]
-  std::string cpu_isa = "auto";  // auto | scalar | avx2 | avx512
+  std::string cpu_isa = "auto";  // auto | scalar | avx2 | avx512 | avx512vnni | avx512bf16
   int32_t threads = 0;           // 0: the cores this process may use
+  DType act = DType::f32;        // f32 | bf16: activations of products with bf16 weights
   Profile* profile = nullptr;    // told of every operation, where given
 };
 

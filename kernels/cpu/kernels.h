@@ -19,6 +19,13 @@ struct QuantRows {
   int64_t blocks = 0;
 };
 
+// Rows rounded to bf16, to nearest even. Zeros fill the last 16 of a row up, so that `stride` is at
+// least the next multiple of 16.
+struct RoundedRows {
+  uint16_t* x = nullptr;  // [tokens, stride]
+  int64_t stride = 0;
+};
+
 // out[t, r] (+)= sum_k W[r, k] x[t, k] (+ bias[r]) for the rows of a range of panels and a
 // range of tokens.
 struct Product {
@@ -26,9 +33,11 @@ struct Product {
   const void* panels = nullptr;  // the whole matrix, in the layout of layout.h
   int64_t rows = 0, cols = 0;
   int64_t first_panel = 0, last_panel = 0;
-  const float* x = nullptr;  // [tokens, cols], unused for quantised packings
+  // The activations: `quant` for quantised packings; for bf16 `rounded`, where it is given; else x.
+  const float* x = nullptr;  // [tokens, cols]
   int64_t x_stride = 0;
-  QuantRows quant;  // used for quantised packings
+  QuantRows quant;
+  RoundedRows rounded;
   int64_t first_token = 0, last_token = 0;
   const float* bias = nullptr;  // [rows] or null
   float* out = nullptr;
@@ -89,9 +98,13 @@ struct SsdScan {
 
 struct Kernels {
   const char* isa;
-  void (*product)(const Product&) noexcept;
-  // One row of `cols` floats into blocks of `token` in `out`.
+  // The three kinds of product, by the activations they read; `product` picks one.
+  void (*product_float)(const Product&) noexcept;
+  void (*product_rounded)(const Product&) noexcept;
+  void (*product_quantised)(const Product&) noexcept;
+  // One row of `cols` floats into row `token` of `out`.
   void (*quantize_row)(const float* x, int64_t cols, int64_t token, const QuantRows& out) noexcept;
+  void (*round_row)(const float* x, int64_t cols, int64_t token, const RoundedRows& out) noexcept;
   // `weight` may be null, `out` may be x.
   void (*rms_norm)(const float* x, const float* weight, float eps, int64_t cols,
                    float* out) noexcept;
@@ -105,18 +118,29 @@ struct Kernels {
   void (*softplus)(const float* x, int64_t n, float* out) noexcept;
   void (*silu)(const float* x, int64_t n, float* out) noexcept;
   // The most that this instruction set can do, on registers only: each iteration is kPeakSteps
-  // times 16 multiply-adds of floats, and kPeakSteps times 64 of bytes with sums of 32 bits. `sink`
-  // is 16 floats; it keeps the compiler from leaving the work out.
+  // times 16 multiply-adds of floats, kPeakSteps times 32 of bf16, and kPeakSteps times 64 of bytes
+  // with sums of 32 bits. `sink` is 16 floats; it keeps the compiler from leaving the work out.
   void (*peak_float)(int64_t iterations, float* sink) noexcept;
+  void (*peak_bf16)(int64_t iterations, float* sink) noexcept;  // null: computed as floats
   void (*peak_int8)(int64_t iterations, float* sink) noexcept;
+
+  // Always inlined: compiled with the flags of each instruction set, one copy must not serve another.
+  [[gnu::always_inline]] void product(const Product& a) const noexcept {
+    if (is_quantised(a.packing)) return product_quantised(a);
+    a.rounded.x ? product_rounded(a) : product_float(a);
+  }
 };
 
 inline constexpr int kPeakSteps = 24;
 inline constexpr int64_t kPeakFloatMultiplyAdds = kPeakSteps * 16;
+inline constexpr int64_t kPeakBf16MultiplyAdds = kPeakSteps * 32;
 inline constexpr int64_t kPeakInt8MultiplyAdds = kPeakSteps * 64;
 
 const Kernels& kernels_scalar() noexcept;
 const Kernels& kernels_avx2() noexcept;    // needs AVX2, FMA, F16C
-const Kernels& kernels_avx512() noexcept;  // needs AVX-512 F, BW, DQ, VL, VNNI
+const Kernels& kernels_avx512() noexcept;  // needs those and AVX-512 F, BW, DQ, VL
+// Extensions: the table of the one before, with faster products.
+const Kernels& kernels_avx512vnni() noexcept;  // needs those and AVX-512 VNNI
+const Kernels& kernels_avx512bf16() noexcept;  // needs those and AVX-512 BF16
 
 }  // namespace krait::cpu

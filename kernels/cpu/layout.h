@@ -6,7 +6,8 @@
 //
 //   f32   [k][32] float, row order
 //   f16   [k][32] half, row order
-//   bf16  [k][32], row i at 2 i and row i + 16 at 2 i + 1: widening is a shift and a mask
+//   bf16  [k / 2][32][2]: row r, k = 2 j + i at (j * 32 + r) * 2 + i, for dot products of pairs;
+//         widening is a shift and a mask. An odd last k is followed by zeros
 //
 // The block types of ggml, in blocks of 32 k (the last padded with zeros), each 64 bytes of scales
 // and then integers. Levels are unsigned, as the dot-product instructions want; the kernels take
@@ -67,7 +68,8 @@ struct QuantLayout {
 
 [[gnu::always_inline]] constexpr int64_t panel_bytes(Packing packing, int64_t cols) {
   if (packing == Packing::f32) return cols * kPanelRows * 4;
-  if (!is_quantised(packing)) return cols * kPanelRows * 2;
+  if (packing == Packing::f16) return cols * kPanelRows * 2;
+  if (packing == Packing::bf16) return ceil_div(cols, 2) * kPanelRows * 4;
   const QuantLayout layout = quant_layout(packing);
   const int64_t blocks = ceil_div(cols, kQuantBlock);
   return ceil_div(blocks, kSuperBlocks) * layout.header + blocks * layout.block;

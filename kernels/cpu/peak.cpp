@@ -42,6 +42,22 @@ void peak_float(int64_t iterations, float* sink) noexcept {
   for (const F& sum : sums) store(sink, add(load(sink), sum));
 }
 
+#if defined(KRAIT_ISA_avx512bf16)
+void peak_bf16(int64_t iterations, float* sink) noexcept {
+  I weights = set1(0x3f80'4000);  // 1 and 2
+  const I x = set1(static_cast<int32_t>(0xbf80'3f80));  // -1 and 1
+  F sums[kChains];
+  for (F& sum : sums) sum = zero();
+  for (int64_t i = 0; i < iterations; ++i)
+    KRAIT_UNROLL for (int step = 0; step < kPeakSteps; ++step) {
+      F& sum = sums[step % kChains];
+      forget(weights);
+      sum = dot2_bf16(sum, weights, x);
+    }
+  for (const F& sum : sums) store(sink, add(load(sink), sum));
+}
+#endif
+
 void peak_int8(int64_t iterations, float* sink) noexcept {
   I weights = set1(0x01020304);
   const I x = set1(0x01ff01ff);

@@ -1,4 +1,4 @@
-// Activations to int8, in blocks of 32 along k: scale = max |x| / 127.
+// Activations to what products want: int8 in blocks of 32 along k, scale = max |x| / 127; or bf16.
 #include "kernels/cpu/isa_kernels.h"
 #include "kernels/cpu/simd.h"
 
@@ -47,6 +47,13 @@ void quantize_row(const float* x, int64_t cols, int64_t token, const QuantRows& 
   sum_halves(line, line_sums);
   sums[2 * block] = line_sums[0];
   sums[2 * block + 1] = line_sums[1];
+}
+
+void round_row(const float* x, int64_t cols, int64_t token, const RoundedRows& out) noexcept {
+  uint16_t* to = out.x + token * out.stride;
+  int64_t k = 0;
+  for (; k + kLanes <= cols; k += kLanes) store_bf16(to + k, load(x + k));
+  if (k < cols) store_bf16(to + k, load_first(x + k, cols - k));
 }
 
 }  // namespace krait::cpu::KRAIT_ISA

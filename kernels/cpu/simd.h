@@ -7,7 +7,9 @@
 // standard headers with inline functions: their code could reach machines that cannot run it.
 //
 // To add an instruction set: give it the two structs and the functions below, an entry in
-// CMakeLists.txt, and a line in src/backend/cpu/isa.cpp.
+// CMakeLists.txt, and a line in src/backend/cpu/isa.cpp. An extension of one (avx512vnni) defines
+// the names of those it extends, too, replaces single functions here, and lists in CMakeLists.txt
+// the sources that these are used in; table.cpp takes the rest from the set it extends.
 #pragma once
 
 #include <cstdint>
@@ -87,12 +89,6 @@ KRAIT_INLINE Power split_power(F t) {
 // a * 2^n for integral n, or `whole` of a Power, in [-252, 254], rounded once.
 KRAIT_INLINE F scale_by_power(F a, F n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 
-KRAIT_INLINE void load_bf16_pairs(const uint16_t* p, F& lo, F& hi) {
-  const __m512i pairs = _mm512_loadu_si512(p);
-  lo.v = _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16));
-  hi.v = _mm512_castsi512_ps(
-      _mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
-}
 KRAIT_INLINE F load_f16(const uint16_t* p) {
   return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
 }
@@ -108,9 +104,38 @@ KRAIT_INLINE I bits(I a, int mask) {
       kRight > 0 ? _mm512_srli_epi16(a.v, kRight) : _mm512_slli_epi16(a.v, -kRight);
   return {_mm512_and_si512(moved, _mm512_set1_epi8(static_cast<char>(mask)))};
 }
-// acc[i] += sum_j w[4 i + j] * x[j], w unsigned and x signed bytes, exactly.
+// acc[i] += sum_j w[4 i + j] * x[j], w unsigned and x signed bytes, exactly; dot4_small for w < 128.
+#if defined(KRAIT_ISA_avx512vnni)
 KRAIT_INLINE I dot4(I acc, I w, I x) { return {_mm512_dpbusd_epi32(acc.v, w.v, x.v)}; }
-KRAIT_INLINE I dot4_small(I acc, I w, I x) { return dot4(acc, w, x); }  // the same for w < 128
+KRAIT_INLINE I dot4_small(I acc, I w, I x) { return dot4(acc, w, x); }
+#else
+KRAIT_INLINE I dot4(I acc, I w, I x) {
+  // 16-bit products of even and odd bytes: the 8-bit multiply-add instruction would saturate.
+  const __m512i w_even = _mm512_and_si512(w.v, _mm512_set1_epi16(0xff));
+  const __m512i w_odd = _mm512_srli_epi16(w.v, 8);
+  const __m512i x_even = _mm512_srai_epi16(_mm512_slli_epi16(x.v, 8), 8);
+  const __m512i x_odd = _mm512_srai_epi16(x.v, 8);
+  const __m512i even = _mm512_add_epi32(acc.v, _mm512_madd_epi16(w_even, x_even));
+  return {_mm512_add_epi32(even, _mm512_madd_epi16(w_odd, x_odd))};
+}
+KRAIT_INLINE I dot4_small(I acc, I w, I x) {
+  const __m512i pairs = _mm512_maddubs_epi16(w.v, x.v);
+  return {_mm512_add_epi32(acc.v, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)))};
+}
+#endif
+// Of each lane of two bf16, the one in the low or in the high half, widened.
+KRAIT_INLINE F first_bf16(I a) { return {_mm512_castsi512_ps(_mm512_slli_epi32(a.v, 16))}; }
+KRAIT_INLINE F second_bf16(I a) {
+  return {_mm512_castsi512_ps(
+      _mm512_and_si512(a.v, _mm512_set1_epi32(static_cast<int>(0xffff0000u))))};
+}
+#if defined(KRAIT_ISA_avx512bf16)
+// acc[i] + w[i] first * x[i] first + w[i] second * x[i] second, lanes of two bf16. The order of the
+// sums is that of the instruction; subnormal numbers count as zero.
+KRAIT_INLINE F dot2_bf16(F acc, I w, I x) {
+  return {_mm512_dpbf16_ps(acc.v, reinterpret_cast<__m512bh>(w.v), reinterpret_cast<__m512bh>(x.v))};
+}
+#endif
 KRAIT_INLINE F load_u8(const uint8_t* p) {
   return {_mm512_cvtepi32_ps(
       _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
@@ -137,6 +162,18 @@ KRAIT_INLINE float max_magnitude(F a, F b) {
 // The lanes as int8, rounded to nearest even. Lanes are within [-127, 127].
 KRAIT_INLINE void store_int8(int8_t* p, F a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a.v)));
+}
+// The lanes as bf16, rounded to nearest even; NaN stays NaN.
+KRAIT_INLINE void store_bf16(uint16_t* p, F a) {
+  const __m512i bits = _mm512_castps_si512(a.v);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i rounded =
+      _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+  const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
+  const __m512i kept =
+      _mm512_mask_mov_epi32(rounded, _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q), quiet);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                      _mm512_cvtepi32_epi16(_mm512_srli_epi32(kept, 16)));
 }
 
 #elif defined(KRAIT_ISA_avx2)
@@ -207,15 +244,6 @@ KRAIT_INLINE __m256 scale_half(__m256 a, __m256 n) {
 }
 KRAIT_INLINE F scale_by_power(F a, F n) { return {scale_half(a.lo, n.lo), scale_half(a.hi, n.hi)}; }
 
-KRAIT_INLINE void load_bf16_pairs(const uint16_t* p, F& lo, F& hi) {
-  const __m256i mask = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
-  const __m256i first = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-  const __m256i second = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 16));
-  lo = {_mm256_castsi256_ps(_mm256_slli_epi32(first, 16)),
-        _mm256_castsi256_ps(_mm256_slli_epi32(second, 16))};
-  hi = {_mm256_castsi256_ps(_mm256_and_si256(first, mask)),
-        _mm256_castsi256_ps(_mm256_and_si256(second, mask))};
-}
 KRAIT_INLINE F load_f16(const uint16_t* p) {
   return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
           _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8)))};
@@ -240,6 +268,15 @@ KRAIT_INLINE __m256i dot4_small_half(__m256i acc, __m256i w, __m256i x) {
 }
 KRAIT_INLINE I dot4_small(I acc, I w, I x) {
   return {dot4_small_half(acc.lo, w.lo, x.lo), dot4_small_half(acc.hi, w.hi, x.hi)};
+}
+KRAIT_INLINE F first_bf16(I a) {
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(a.lo, 16)),
+          _mm256_castsi256_ps(_mm256_slli_epi32(a.hi, 16))};
+}
+KRAIT_INLINE F second_bf16(I a) {
+  const __m256i mask = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
+  return {_mm256_castsi256_ps(_mm256_and_si256(a.lo, mask)),
+          _mm256_castsi256_ps(_mm256_and_si256(a.hi, mask))};
 }
 KRAIT_INLINE I load_bytes(const uint8_t* p) {
   return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
@@ -295,11 +332,30 @@ KRAIT_INLINE void store_int8(int8_t* p, F a) {
       reinterpret_cast<__m128i*>(p),
       _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
 }
+KRAIT_INLINE __m256i bf16_half(__m256 a) {
+  const __m256i bits = _mm256_castps_si256(a);
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  const __m256i rounded =
+      _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+  const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+  const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+  return _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, is_nan), 16);
+}
+KRAIT_INLINE void store_bf16(uint16_t* p, F a) {
+  const __m256i words = _mm256_packus_epi32(bf16_half(a.lo), bf16_half(a.hi));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(words, 0xd8));
+}
 
 #else
 #include "kernels/cpu/simd_scalar.inl"
 #endif
 
 KRAIT_INLINE F neg(F a) { return sub(set1(-0.0f), a); }
+
+#if !defined(KRAIT_ISA_avx512bf16)
+KRAIT_INLINE F dot2_bf16(F acc, I w, I x) {
+  return fma(second_bf16(w), second_bf16(x), fma(first_bf16(w), first_bf16(x), acc));
+}
+#endif
 
 }  // namespace krait::cpu::KRAIT_ISA

@@ -81,12 +81,6 @@ KRAIT_INLINE F scale_by_power(F a, F n) {
   });
 }
 
-KRAIT_INLINE void load_bf16_pairs(const uint16_t* p, F& lo, F& hi) {
-  for (int i = 0; i < kLanes; ++i) {
-    lo.v[i] = float_of_bits(static_cast<uint32_t>(p[2 * i]) << 16);
-    hi.v[i] = float_of_bits(static_cast<uint32_t>(p[2 * i + 1]) << 16);
-  }
-}
 KRAIT_INLINE F load_f16(const uint16_t* p) {
   return lanewise([&](int i) {
     const uint32_t sign = static_cast<uint32_t>(p[i] & 0x8000u) << 16;
@@ -131,6 +125,13 @@ KRAIT_INLINE I dot4(I acc, I w, I x) {
   return acc;
 }
 KRAIT_INLINE I dot4_small(I acc, I w, I x) { return dot4(acc, w, x); }
+KRAIT_INLINE F first_bf16(I a) {
+  return lanewise([&](int i) { return float_of_bits(static_cast<uint32_t>(a.v[i]) << 16); });
+}
+KRAIT_INLINE F second_bf16(I a) {
+  return lanewise(
+      [&](int i) { return float_of_bits(static_cast<uint32_t>(a.v[i]) & 0xffff0000u); });
+}
 KRAIT_INLINE F load_u8(const uint8_t* p) {
   return lanewise([&](int i) { return static_cast<float>(p[i]); });
 }
@@ -162,4 +163,12 @@ KRAIT_INLINE void store_int8(int8_t* p, F a) {
   // Adding and taking away 1.5 * 2^23 leaves no fraction bits.
   for (int i = 0; i < kLanes; ++i)
     p[i] = static_cast<int8_t>((a.v[i] + 12582912.0f) - 12582912.0f);
+}
+KRAIT_INLINE void store_bf16(uint16_t* p, F a) {
+  for (int i = 0; i < kLanes; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, &a.v[i], sizeof bits);
+    bits = a.v[i] == a.v[i] ? bits + 0x7fffu + (bits >> 16 & 1u) : bits | 0x400000u;
+    p[i] = static_cast<uint16_t>(bits >> 16);
+  }
 }

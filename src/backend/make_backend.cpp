@@ -25,7 +25,7 @@ std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
   if (device == "cuda" || device.starts_with("cuda:")) no_cuda(device);
   if (device != "auto" && device != "cpu")
     throw InputError("--device " + device + ": expected auto, cpu or cuda[:N]");
-  auto backend = make_cpu_backend(options.cpu_isa, options.threads);
+  auto backend = make_cpu_backend(options.cpu_isa, options.threads, options.act);
   if (!options.profile) return backend;
   return make_profiled_backend(std::move(backend), *options.profile);
 }

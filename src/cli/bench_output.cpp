@@ -77,6 +77,7 @@ Json speeds(const BenchResult& r) {
 Json to_json(const BenchSubject& subject, const BenchResult* r, const Startup* startup) {
   Json json = {{"model", subject.model},
                {"dtype", subject.dtype},
+               {"act", subject.act.empty() ? Json(nullptr) : Json(subject.act)},
                {"device", subject.device.name},
                {"cpu", subject.device.detail},
                {"isa", subject.device.isa},
@@ -148,7 +149,8 @@ std::optional<BenchFormat> parse_bench_format(std::string_view word) {
 BenchWriter::BenchWriter(BenchFormat format, BenchSubject subject)
     : format_(format),
       subject_(std::move(subject)),
-      model_cell_(short_name(subject_.model) + " " + subject_.dtype) {}
+      model_cell_(short_name(subject_.model) + " " + subject_.dtype +
+                  (subject_.act.empty() ? "" : ", act " + subject_.act)) {}
 
 std::string BenchWriter::begin() {
   switch (format_) {

@@ -19,6 +19,7 @@ std::optional<BenchFormat> parse_bench_format(std::string_view word);
 struct BenchSubject {
   std::string model;
   std::string dtype;
+  std::string act;  // what activations are rounded to, or empty
   DeviceInfo device;
   int64_t weight_bytes_per_token = 0;
   int64_t parameters = 0;

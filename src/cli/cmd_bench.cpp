@@ -47,8 +47,11 @@ BenchFormat format_of(const Flags& flags) {
 }
 
 BenchSubject subject_of(Engine& engine) {
-  return {engine.name(), std::string(dtype_name(engine.model().weight_dtype())),
-          engine.backend().info(), engine.model().weight_bytes_per_token(),
+  return {engine.name(),
+          std::string(dtype_name(engine.model().weight_dtype())),
+          rounded_activations(engine),
+          engine.backend().info(),
+          engine.model().weight_bytes_per_token(),
           engine.model().parameter_count()};
 }
 

@@ -20,12 +20,20 @@ std::string size_text(int64_t bytes) {
   return b < 1e9 ? fmt::format("{:.1f} MB", b / 1e6) : fmt::format("{:.2f} GB", b / 1e9);
 }
 
+std::string rounded_activations(Engine& engine) {
+  const DType act = engine.backend().info().act;
+  const bool rounded = act != DType::f32 && engine.model().weight_dtype() == DType::bf16;
+  return rounded ? std::string(dtype_name(act)) : "";
+}
+
 std::unique_ptr<Engine> open_engine(OpenOptions open) {
   open.warn = log_warnings();
   auto engine = Engine::open(open);
   const DeviceInfo device = engine->backend().info();
-  spdlog::info("model {}, weights {}, {} ({}), loaded in {:.0f} ms", engine->name(),
-               dtype_name(engine->model().weight_dtype()), device.name, machine_text(device),
+  const std::string act = rounded_activations(*engine);
+  spdlog::info("model {}, weights {}{}, {} ({}), loaded in {:.0f} ms", engine->name(),
+               dtype_name(engine->model().weight_dtype()),
+               act.empty() ? "" : ", activations " + act, device.name, machine_text(device),
                engine->load_ms());
   return engine;
 }

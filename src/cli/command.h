@@ -42,6 +42,9 @@ std::unique_ptr<Engine> open_engine(OpenOptions open);
 // "AMD EPYC, avx512, 2 threads"
 std::string machine_text(const DeviceInfo& device);
 
+// What --act rounds the activations of this model's products to, "bf16"; empty where it does not.
+std::string rounded_activations(Engine& engine);
+
 // "1.2 MB"
 std::string size_text(int64_t bytes);
 

@@ -204,7 +204,7 @@ void add_machine_flags(CLI::App& app, OpenOptions& open) {
              open.backend.device = text;
            })
       ->group(kModel);
-  add_choice(app, "--cpu-isa", {"auto", "scalar", "avx2", "avx512"},
+  add_choice(app, "--cpu-isa", {"auto", "scalar", "avx2", "avx512", "avx512vnni", "avx512bf16"},
              "CPU instruction set (default: the best this machine has)",
              [&](const std::string& word) { open.backend.cpu_isa = word; })
       ->group(kModel);
@@ -213,6 +213,11 @@ void add_machine_flags(CLI::App& app, OpenOptions& open) {
              "Type of the weights, converted at load (default auto: as stored). Below 8 bits a few "
              "matrices stay finer",
              [&](const std::string& word) { open.dtype = parse_dtype(word); })
+      ->group(kModel);
+  add_choice(app, "--act", {"f32", "bf16"},
+             "bf16: activations are rounded to bf16 in products with bf16 weights, which is faster "
+             "with avx512bf16; other weights ignore it (default f32)",
+             [&](const std::string& word) { open.backend.act = *parse_dtype(word); })
       ->group(kModel);
 }
 

@@ -38,7 +38,7 @@ struct SamplingFlags {
 void add_output_flags(CLI::App& app, OutputFlags& flags);
 void add_model_flags(CLI::App& app, OpenOptions& open);  // model, tokenizer
 void add_tokenizer_flag(CLI::App& app, OpenOptions& open);
-void add_machine_flags(CLI::App& app, OpenOptions& open);  // device, threads, dtype
+void add_machine_flags(CLI::App& app, OpenOptions& open);  // device, threads, dtype, act
 void add_threads_flag(CLI::App& app, OpenOptions& open);
 void add_chunk_flag(CLI::App& app, OpenOptions& open);
 void add_prompt_flags(CLI::App& app, PromptFlags& flags);

@@ -2,11 +2,14 @@
 // misalignment; and bit-identical results however tokens are grouped and threads are counted.
 #include <cstring>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "kernels/reference/reference.h"
+#include "krait/error.h"
 #include "tests/backend/support.h"
 #include "tests/kernels/support.h"
+#include "tests/support/expect_error.h"
 
 namespace krait {
 namespace {
@@ -17,8 +20,14 @@ struct Size {
   int64_t rows, cols, tokens;
 };
 
-const std::vector<DType> kTypes = {DType::f32,  DType::f16,  DType::bf16, DType::q8_0,
-                                   DType::q4_0, DType::q4_k, DType::q6_k};
+// The types of weights, each with float32 activations, and bf16 again with rounded ones.
+struct Types {
+  DType type, act;
+};
+const std::vector<Types> kTypes = {
+    {DType::f32, DType::f32},  {DType::f16, DType::f32},  {DType::bf16, DType::f32},
+    {DType::bf16, DType::bf16}, {DType::q8_0, DType::f32}, {DType::q4_0, DType::f32},
+    {DType::q4_k, DType::f32}, {DType::q6_k, DType::f32}};
 
 // The weights that a matrix of that type stands for. Rows may end inside a block, as if zeros
 // followed.
@@ -44,9 +53,11 @@ std::vector<float> stored_values(const std::vector<float>& w, int64_t cols, DTyp
 }
 
 // The activations that a product with such weights sees: 8 bits in blocks of 32 for block types.
-std::vector<double> seen_values(const std::vector<float>& x, int64_t cols, DType type) {
+std::vector<double> seen_values(const std::vector<float>& x, int64_t cols, Types types) {
   std::vector<double> out = doubles(x);
-  if (!is_block_type(type)) return out;
+  if (types.act == DType::bf16)
+    for (double& v : out) v = f32_from_bf16(bf16_from_f32(static_cast<float>(v)));
+  if (!is_block_type(types.type)) return out;
   for (int64_t begin = 0; begin < std::ssize(x); begin += cols)
     for (int64_t k = 0; k < cols; k += 32) {
       const int64_t first = begin + k, last = begin + std::min(k + 32, cols);
@@ -58,10 +69,14 @@ std::vector<double> seen_values(const std::vector<float>& x, int64_t cols, DType
   return out;
 }
 
-class LinearTest : public testing::TestWithParam<std::tuple<std::string, DType>> {
+class LinearTest : public testing::TestWithParam<std::tuple<std::string, Types>> {
  protected:
   std::string isa() const { return std::get<0>(GetParam()); }
-  DType type() const { return std::get<1>(GetParam()); }
+  Types types() const { return std::get<1>(GetParam()); }
+  DType type() const { return types().type; }
+  std::unique_ptr<Backend> backend(int threads) const {
+    return test::cpu_backend(isa(), threads, types().act);
+  }
 };
 
 TEST_P(LinearTest, MatchesTheReferenceForOddSizesTailsAndMisalignments) {
@@ -77,12 +92,12 @@ TEST_P(LinearTest, MatchesTheReferenceForOddSizesTailsAndMisalignments) {
     const std::vector<float> w = random.values(s.rows * s.cols),
                              x = random.values(s.tokens * s.cols), bias = random.values(s.rows),
                              old = random.values(s.tokens * s.rows);
-    const auto backend = test::cpu_backend(isa(), 2);
+    const auto backend = this->backend(2);
     const StoredTensor stored(w, {s.rows, s.cols}, DType::f32, seed % 4);
     const auto matrix = backend->matrix(stored.tensor(), type(), "w");
     const auto bias_vector = backend->vector(bias);
     const std::vector<double> exact_w = doubles(stored_values(w, s.cols, type()));
-    const std::vector<double> exact_x = seen_values(x, s.cols, type());
+    const std::vector<double> exact_x = seen_values(x, s.cols, types());
 
     TestRows in(x, s.tokens, s.cols, seed % 5, seed % 3), out(old, s.tokens, s.rows, 3, 1);
     backend->linear(*matrix, nullptr, in.view, out.view, false);
@@ -106,7 +121,7 @@ TEST_P(LinearTest, BitsDoNotDependOnGroupingOrThreads) {
   std::vector<float> first;
   for (const int threads : {1, 2, 3})
     for (const int64_t group : {1, 2, 3, 5, 12, 13, 41}) {
-      const auto backend = test::cpu_backend(isa(), threads);
+      const auto backend = this->backend(threads);
       const auto matrix = backend->matrix(stored.tensor(), type(), "w");
       TestRows in(x, kTokens, kCols), out({}, kTokens, kRows);
       for (int64_t t = 0; t < kTokens; t += group) {
@@ -123,7 +138,7 @@ TEST_P(LinearTest, EmbedGivesTheStoredRow) {
   constexpr int64_t kRows = 70, kCols = 365;
   Random random(3);
   const std::vector<float> w = random.values(kRows * kCols);
-  const auto backend = test::cpu_backend(isa(), 1);
+  const auto backend = this->backend(1);
   const StoredTensor stored(w, {kRows, kCols}, DType::f32);
   const auto matrix = backend->matrix(stored.tensor(), type(), "w");
   const std::vector<float> exact = stored_values(w, kCols, type());
@@ -137,7 +152,7 @@ TEST_P(LinearTest, EmbedGivesTheStoredRow) {
 
 TEST_P(LinearTest, NonFiniteActivationsShowInTheResult) {
   Random random(4);
-  const auto backend = test::cpu_backend(isa(), 1);
+  const auto backend = this->backend(1);
   const StoredTensor stored(random.values(64 * 40, 0.5f, 1.0f), {64, 40}, DType::f32);
   const auto matrix = backend->matrix(stored.tensor(), type(), "w");
   for (const float bad : {NAN, INFINITY}) {
@@ -153,27 +168,56 @@ INSTANTIATE_TEST_SUITE_P(IsaAndType, LinearTest,
                          testing::Combine(testing::ValuesIn(available_isas()),
                                           testing::ValuesIn(kTypes)),
                          [](const auto& suite) {
+                           const Types types = std::get<1>(suite.param);
                            return std::get<0>(suite.param) + "_" +
-                                  std::string(dtype_name(std::get<1>(suite.param)));
+                                  std::string(dtype_name(types.type)) +
+                                  (types.act == DType::bf16 ? "_act_bf16" : "");
                          });
 
+// All fused sets do the same; only avx512bf16 adds differently where activations are rounded.
 TEST(LinearIsaTest, FusedInstructionSetsAgreeToTheBit) {
   if (available_isas().size() < 3) GTEST_SKIP() << "needs AVX-512 and AVX2";
   Random random(12);
-  constexpr int64_t kCols = 390;
+  constexpr int64_t kCols = 391;
   const std::vector<float> w = random.values(100 * kCols), x = random.values(17 * kCols);
   const StoredTensor stored(w, {100, kCols}, DType::f32);
-  for (const DType type : kTypes) {
-    std::vector<float> results[2];
-    for (int i = 0; i < 2; ++i) {
-      const auto backend = test::cpu_backend(i ? "avx512" : "avx2", 1);
-      const auto matrix = backend->matrix(stored.tensor(), type, "w");
+  for (const Types types : kTypes) {
+    std::vector<float> first;
+    for (const std::string& isa : available_isas()) {
+      if (isa == "scalar" || (isa == "avx512bf16" && types.act == DType::bf16)) continue;
+      const auto backend = test::cpu_backend(isa, 1, types.act);
+      const auto matrix = backend->matrix(stored.tensor(), types.type, "w");
       TestRows in(x, 17, kCols), out({}, 17, 100);
       backend->linear(*matrix, nullptr, in.view, out.view, false);
-      results[i] = out.values();
+      if (first.empty()) first = out.values();
+      EXPECT_EQ(first, out.values()) << isa << " " << dtype_name(types.type);
     }
-    EXPECT_EQ(results[0], results[1]) << dtype_name(type);
   }
+}
+
+// Rounding is for bf16 weights alone.
+TEST(LinearIsaTest, OtherWeightsIgnoreTheTypeOfActivations) {
+  Random random(13);
+  const std::vector<float> w = random.values(40 * 70), x = random.values(3 * 70);
+  const StoredTensor stored(w, {40, 70}, DType::f32);
+  for (const Types types : kTypes) {
+    if (types.act == DType::bf16) continue;
+    std::vector<float> results[2];
+    for (const DType act : {DType::f32, DType::bf16}) {
+      const auto backend = test::cpu_backend("auto", 1, act);
+      EXPECT_EQ(backend->info().act, act);
+      const auto matrix = backend->matrix(stored.tensor(), types.type, "w");
+      TestRows in(x, 3, 70), out({}, 3, 40);
+      backend->linear(*matrix, nullptr, in.view, out.view, false);
+      results[act == DType::bf16] = out.values();
+    }
+    EXPECT_EQ(results[0] == results[1], types.type != DType::bf16) << dtype_name(types.type);
+  }
+}
+
+TEST(LinearIsaTest, OtherTypesOfActivationsAreRefused) {
+  EXPECT_THAT(test::message_of<InputError>([] { test::cpu_backend("auto", 1, DType::f16); }),
+              testing::HasSubstr("--act f16: expected f32 or bf16"));
 }
 
 }  // namespace

@@ -41,8 +41,9 @@ class StoredTensor {
   Tensor tensor_;
 };
 
-inline std::unique_ptr<Backend> cpu_backend(const std::string& isa, int threads) {
-  return make_backend({"cpu", isa, threads});
+inline std::unique_ptr<Backend> cpu_backend(const std::string& isa, int threads,
+                                            DType act = DType::f32) {
+  return make_backend({"cpu", isa, threads, act});
 }
 
 // Rows over a vector that lives in the test, `gap` floats apart and `offset` floats in.

@@ -12,7 +12,7 @@ using nlohmann::json;
 using ::testing::HasSubstr;
 
 BenchSubject subject(const std::string& model = "/tmp/130m") {
-  return {model, "q8_0", {"cpu", "AMD \"EPYC\"", "avx512", 2}, 136 << 20, 129'140'000};
+  return {model, "q8_0", "", {"cpu", "AMD \"EPYC\"", "avx512", 2}, 136 << 20, 129'140'000};
 }
 
 BenchResult decode() {
@@ -103,11 +103,11 @@ TEST(BenchOutput, CsvHasTheSameColumnsInEveryRow) {
   const auto lines = lines_of(written(BenchFormat::csv));
   ASSERT_EQ(lines.size(), 4u);
   EXPECT_EQ(lines[0],
-            "model,dtype,device,cpu,isa,threads,parameters,test,batch,n_prompt,n_gen,depth,"
+            "model,dtype,act,device,cpu,isa,threads,parameters,test,batch,n_prompt,n_gen,depth,"
             "tok_s_median,tok_s_min,tok_s_max,tok_s_deviation,weight_bytes_per_token,gb_s,"
             "roof_gb_s,roof_share,gflop_s,roof_gflop_s,gflop_share,peak_rss_bytes,load_ms,"
             "first_token_ms,process_ms");
-  const std::string same = R"("/tmp/130m","q8_0","cpu","AMD ""EPYC""","avx512",2,129140000,)";
+  const std::string same = R"("/tmp/130m","q8_0",,"cpu","AMD ""EPYC""","avx512",2,129140000,)";
   EXPECT_EQ(lines[1], same + R"("startup",1,8,1,0,,,,,142606336,,,,,,,,12.5,3.0,20.0)");
   EXPECT_EQ(lines[2], same + R"("tg128 x4 @ d4096",4,0,128,4096,100.0,90.0,110.0,10.0,142606336,)" +
                           "16.5,33.0,0.5,18.0,180.0,0.1,158000000,,,");
@@ -132,6 +132,15 @@ TEST(BenchOutput, JsonIsOneArrayAndJsonlOneObjectALine) {
   EXPECT_EQ(values[1]["batch"], 4);
   EXPECT_EQ(values[1]["load_ms"], nullptr);
   EXPECT_EQ(json::parse(lines[2])["gb_s"], nullptr);
+}
+
+TEST(BenchOutput, RoundedActivationsAreNamed) {
+  BenchSubject rounded = subject();
+  rounded.dtype = rounded.act = "bf16";
+  EXPECT_THAT(BenchWriter(BenchFormat::markdown, rounded).row(prefill()),
+              HasSubstr("| 130m bf16, act bf16 |"));
+  EXPECT_EQ(json::parse(BenchWriter(BenchFormat::jsonl, rounded).row(prefill()))["act"], "bf16");
+  EXPECT_EQ(json::parse(BenchWriter(BenchFormat::jsonl, subject()).row(prefill()))["act"], nullptr);
 }
 
 TEST(BenchOutput, APathIsShownByItsLastPartAndAnIdWhole) {

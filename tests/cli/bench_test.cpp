@@ -76,6 +76,17 @@ TEST(Bench, DepthsBatchesAndPairs) {
   EXPECT_EQ(objects(result.out)[4]["depth"], 300);
 }
 
+TEST(Bench, NamesRoundedActivationsWhereThereAreAny) {
+  const auto act = [](const char* dtype) {
+    return objects(bench({"-p", "8", "-n", "0", "--act", "bf16", "--dtype", dtype, "--json"}).out)
+        .at(0)["act"];
+  };
+  EXPECT_EQ(act("bf16"), "bf16");
+  EXPECT_EQ(act("q8_0"), nullptr);
+  EXPECT_THAT(bench({"-p", "8", "-n", "0", "--act", "bf16", "--dtype", "bf16"}).out,
+              HasSubstr(" bf16, act bf16 |"));
+}
+
 TEST(Bench, TableHasOneRowPerTest) {
   const Result result = bench({"-p", "8", "-n", "4"});
   EXPECT_EQ(result.exit_code, 0);

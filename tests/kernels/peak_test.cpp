@@ -23,6 +23,32 @@ TEST(Peak, EveryByteProductIsInTheSums) {
   }
 }
 
+TEST(Peak, EveryBf16ProductIsInTheSums) {
+  for (const std::string& isa : available_isas()) {
+    const cpu::Kernels& kernels = select_kernels(isa);
+    if (!kernels.peak_bf16) continue;
+    for (const int64_t iterations : {1, 10, 1000}) {
+      float sink[16] = {};
+      kernels.peak_bf16(iterations, sink);
+      // 2 products a lane and step: 2 * 1 + 1 * -1 = 1.
+      for (const float sum : sink)
+        EXPECT_EQ(sum, static_cast<float>(cpu::kPeakSteps * iterations)) << isa;
+    }
+  }
+}
+
+TEST(Peak, Bf16CountsItsOwnInstructionsOrFloats) {
+  const cpu::Kernels& best = select_kernels("auto");
+  const double floats = measure_peak(best, 1, Arithmetic::f32);
+  const double ratio = measure_peak(best, 1, Arithmetic::bf16) / floats;
+  // A machine shared with others may be slowed down by anything, in either of the two.
+  if (best.peak_bf16) {
+    EXPECT_GT(ratio, 1.3);
+  } else {
+    EXPECT_LT(ratio, 1.7);
+  }
+}
+
 TEST(Peak, FloatsStayNormalHoweverLongItRuns) {
   for (const std::string& isa : available_isas()) {
     const cpu::Kernels& kernels = select_kernels(isa);
@@ -41,15 +67,15 @@ TEST(Peak, FloatsStayNormalHoweverLongItRuns) {
 
 TEST(Peak, MeasuresMoreThanAFewOperationsAndFasterSetsAreFaster) {
   const std::vector<std::string> isas = available_isas();
-  const double best = measure_peak(select_kernels(isas.front()), 1, false);
-  const double scalar = measure_peak(select_kernels("scalar"), 1, false);
+  const double best = measure_peak(select_kernels(isas.front()), 1, Arithmetic::f32);
+  const double scalar = measure_peak(select_kernels("scalar"), 1, Arithmetic::f32);
   EXPECT_GT(scalar, 1e8);
   if (isas.size() > 1) {
     EXPECT_GT(best, scalar);
   }
-  EXPECT_GT(measure_peak(select_kernels(isas.front()), 1, true), 1e8);
+  EXPECT_GT(measure_peak(select_kernels(isas.front()), 1, Arithmetic::int8), 1e8);
   // Threads add up, even where others use the cores as well.
-  EXPECT_GT(measure_peak(select_kernels("scalar"), 2, false), 1.1 * scalar);
+  EXPECT_GT(measure_peak(select_kernels("scalar"), 2, Arithmetic::f32), 1.1 * scalar);
 }
 
 }  // namespace

@@ -53,8 +53,8 @@ Golden read_golden(const std::string& name) {
 class Runner {
  public:
   Runner(const std::string& name, const std::string& isa, int threads,
-         std::optional<DType> dtype = std::nullopt)
-      : backend_(make_backend({"cpu", isa, threads})),
+         std::optional<DType> dtype = std::nullopt, DType act = DType::f32)
+      : backend_(make_backend({"cpu", isa, threads, act})),
         checkpoint_(open_checkpoint((kModels / name).string())),
         model_(load_model(*backend_, *checkpoint_,
                           read_model_config(*checkpoint_, [](const std::string&) {}), dtype)) {}
@@ -144,6 +144,25 @@ TEST_P(GoldenTest, BitsDoNotDependOnChunksOrThreads) {
             << " threads";
       }
     }
+}
+
+TEST_P(GoldenTest, RoundedActivationsKeepTheLogitsAndTheInvariant) {
+  const Golden golden = read_golden(GetParam());
+  const int64_t whole = static_cast<int64_t>(golden.ids.size());
+  for (const std::string& isa : available_isas()) {
+    const auto logits = [&](int threads, int64_t chunk, DType act) {
+      return Runner(GetParam(), isa, threads, DType::bf16, act).logits(golden.ids, chunk);
+    };
+    const std::vector<float> exact = logits(1, whole, DType::f32);
+    const std::vector<float> rounded = logits(1, whole, DType::bf16);
+    const double error = relative_error(rounded, exact);
+    RecordProperty("relative_error_" + isa, std::to_string(error));
+    EXPECT_GT(error, 0) << isa;  // it does round
+    EXPECT_LE(error, 5e-3) << isa;
+    for (const auto& [chunk, threads] : {std::pair<int64_t, int>{1, 2}, {7, 1}, {64, 3}})
+      EXPECT_EQ(rounded, logits(threads, chunk, DType::bf16))
+          << isa << ", chunks of " << chunk << ", " << threads << " threads";
+  }
 }
 
 TEST_P(GoldenTest, AnyRowsMayBeAskedFor) {

@@ -63,9 +63,10 @@ const float* get(const Vector* v) noexcept {
 
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(const cpu::Kernels& kernels, int32_t threads) : kernels_(kernels), pool_(threads) {}
+  CpuBackend(const cpu::Kernels& kernels, int32_t threads, DType act)
+      : kernels_(kernels), act_(act), pool_(threads) {}
 
-  DeviceInfo info() const override { return {"cpu", cpu_name(), kernels_.isa, pool_.size()}; }
+  DeviceInfo info() const override { return {"cpu", cpu_name(), kernels_.isa, pool_.size(), act_}; }
 
   std::unique_ptr<Matrix> matrix(const Tensor& tensor, DType type,
                                  const std::string& name) override {
@@ -150,6 +151,7 @@ class CpuBackend final : public Backend {
     product.out_stride = out.stride;
     product.accumulate = accumulate;
     if (cpu::is_quantised(m.packing)) product.quant = quantize(x);
+    if (rounds(m.packing)) product.rounded = round(x);
     // By panels; where there are few of them, by tokens too.
     const int64_t groups = cpu::ceil_div(m.panel_count(), kPanelGroup);
     const int64_t runs = std::min(cpu::ceil_div(kPartsPerThread * pool_.size(), groups),
@@ -281,8 +283,11 @@ class CpuBackend final : public Backend {
   }
 
   double peak_multiply_adds(DType type) override {
-    const int32_t threads = std::min(pool_.size(), usable_cores());
-    return measure_peak(kernels_, threads, cpu::is_quantised(packing_of(type)));
+    const cpu::Packing packing = packing_of(type);
+    const Arithmetic arithmetic = cpu::is_quantised(packing) ? Arithmetic::int8
+                                  : rounds(packing)          ? Arithmetic::bf16
+                                                             : Arithmetic::f32;
+    return measure_peak(kernels_, std::min(pool_.size(), usable_cores()), arithmetic);
   }
 
  private:
@@ -311,15 +316,19 @@ class CpuBackend final : public Backend {
         __builtin_prefetch(plane + row * cols + col);
   }
 
-  // Quantises x into this backend's scratch memory, which grows to the largest product and stays.
+  // The scratch memory of a product, which grows to that of the largest and stays.
+  std::byte* scratch(int64_t bytes) {
+    if (scratch_.bytes() < bytes) scratch_ = Memory(std::max(bytes, scratch_.bytes() * 2));
+    return scratch_.data();
+  }
+
   cpu::QuantRows quantize(Rows x) {
     cpu::QuantRows rows;
     rows.blocks = cpu::ceil_div(x.cols, cpu::kQuantBlock);
     const int64_t scales = x.rows * rows.blocks;
-    const int64_t bytes = scales * (cpu::kQuantBlock + 12);
-    if (scratch_.bytes() < bytes) scratch_ = Memory(std::max(bytes, scratch_.bytes() * 2));
-    rows.q = reinterpret_cast<int8_t*>(scratch_.data());
-    rows.scale = reinterpret_cast<float*>(scratch_.data() + scales * cpu::kQuantBlock);
+    std::byte* memory = scratch(scales * (cpu::kQuantBlock + 12));
+    rows.q = reinterpret_cast<int8_t*>(memory);
+    rows.scale = reinterpret_cast<float*>(memory + scales * cpu::kQuantBlock);
     rows.sums = reinterpret_cast<int32_t*>(rows.scale + scales);
     split(x.rows, x.rows * x.cols, [&](int64_t first, int64_t last) {
       for (int64_t t = first; t < last; ++t)
@@ -328,7 +337,27 @@ class CpuBackend final : public Backend {
     return rows;
   }
 
+  // Whether activations are rounded for products with such weights.
+  bool rounds(cpu::Packing packing) const noexcept {
+    return packing == cpu::Packing::bf16 && act_ == DType::bf16;
+  }
+
+  cpu::RoundedRows round(Rows x) {
+    // An odd number of cache lines: rows a power of two apart would fall on each other in the cache.
+    constexpr int64_t kLine = 64 / sizeof(uint16_t);
+    cpu::RoundedRows rows;
+    rows.stride = (cpu::ceil_div(x.cols, kLine) | 1) * kLine;
+    rows.x = reinterpret_cast<uint16_t*>(
+        scratch(x.rows * rows.stride * static_cast<int64_t>(sizeof(uint16_t))));
+    split(x.rows, x.rows * x.cols, [&](int64_t first, int64_t last) {
+      for (int64_t t = first; t < last; ++t)
+        kernels_.round_row(x.data + t * x.stride, x.cols, t, rows);
+    });
+    return rows;
+  }
+
   const cpu::Kernels& kernels_;
+  const DType act_;
   ThreadPool pool_;
   std::mutex loading_;
   MemoryPool weights_;
@@ -337,13 +366,15 @@ class CpuBackend final : public Backend {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_cpu_backend(const std::string& isa, int32_t threads) {
+std::unique_ptr<Backend> make_cpu_backend(const std::string& isa, int32_t threads, DType act) {
   const int32_t available = usable_cores();
   if (threads < 0 || threads > kMaxThreads)
     throw InputError("--threads " + std::to_string(threads) + ": expected 1 to " +
                      std::to_string(kMaxThreads) + ", or 0 for the " + std::to_string(available) +
                      " cores of this machine");
-  return std::make_unique<CpuBackend>(select_kernels(isa), threads == 0 ? available : threads);
+  if (act != DType::f32 && act != DType::bf16)
+    throw InputError("--act " + std::string(dtype_name(act)) + ": expected f32 or bf16");
+  return std::make_unique<CpuBackend>(select_kernels(isa), threads == 0 ? available : threads, act);
 }
 
 }  // namespace krait

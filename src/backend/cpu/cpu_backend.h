@@ -8,7 +8,7 @@
 
 namespace krait {
 
-// `isa` and `threads` as in BackendOptions. Throws InputError.
-std::unique_ptr<Backend> make_cpu_backend(const std::string& isa, int32_t threads);
+// As in BackendOptions. Throws InputError.
+std::unique_ptr<Backend> make_cpu_backend(const std::string& isa, int32_t threads, DType act);
 
 }  // namespace krait

@@ -17,8 +17,12 @@ std::vector<Isa> all_isas() {
                     __builtin_cpu_supports("f16c");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
-  return {{"avx512", avx512, cpu::kernels_avx512},
+                      __builtin_cpu_supports("avx512vl");
+  const bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
+  const bool bf16 = vnni && __builtin_cpu_supports("avx512bf16");
+  return {{"avx512bf16", bf16, cpu::kernels_avx512bf16},
+          {"avx512vnni", vnni, cpu::kernels_avx512vnni},
+          {"avx512", avx512, cpu::kernels_avx512},
           {"avx2", avx2, cpu::kernels_avx2},
           {"scalar", true, cpu::kernels_scalar}};
 }
@@ -45,7 +49,7 @@ const cpu::Kernels& select_kernels(const std::string& name) {
     throw InputError("--cpu-isa " + name + ": this processor cannot run it; it has " +
                      join(available_isas()));
   }
-  throw InputError("--cpu-isa " + name + ": expected auto, scalar, avx2 or avx512");
+  throw InputError("--cpu-isa " + name + ": expected auto, scalar, avx2, avx512, avx512vnni or avx512bf16");
 }
 
 }  // namespace krait

@@ -13,10 +13,10 @@ namespace {
 using cpu::kPanelRows;
 using cpu::Packing;
 
-// Where row r of a panel lies among the 32 values of one k.
-int64_t lane(Packing packing, int64_t r) noexcept {
-  if (packing != Packing::bf16) return r;
-  return r < kPanelRows / 2 ? 2 * r : 2 * (r - kPanelRows / 2) + 1;
+// Where column k of row r lies in a panel of floats.
+int64_t place(Packing packing, int64_t r, int64_t k) noexcept {
+  if (packing != Packing::bf16) return k * kPanelRows + r;
+  return (k / 2 * kPanelRows + r) * 2 + k % 2;
 }
 
 template <class Stored, class Convert>
@@ -25,8 +25,7 @@ void interleave(Packing packing, const std::vector<float>& rows, int64_t cols, s
   Stored* out = reinterpret_cast<Stored*>(panel);
   for (int64_t r = 0; r < kPanelRows; ++r) {
     const float* row = rows.data() + r * cols;
-    Stored* to = out + lane(packing, r);
-    for (int64_t k = 0; k < cols; ++k) to[k * kPanelRows] = convert(row[k]);
+    for (int64_t k = 0; k < cols; ++k) out[place(packing, r, k)] = convert(row[k]);
   }
 }
 
@@ -83,9 +82,8 @@ void unpack_row(const std::byte* panels, cpu::Packing packing, int64_t cols, int
   const std::byte* panel = panels + row / kPanelRows * cpu::panel_bytes(packing, cols);
   const int64_t r = row % kPanelRows;
   if (cpu::is_quantised(packing)) return unpack_quantised(panel, packing, cols, r, out);
-  const int64_t first = lane(packing, r);
   for (int64_t k = 0; k < cols; ++k) {
-    const int64_t i = k * kPanelRows + first;
+    const int64_t i = place(packing, r, k);
     if (packing == Packing::f32)
       out[k] = reinterpret_cast<const float*>(panel)[i];
     else if (packing == Packing::f16)

@@ -40,17 +40,24 @@ double iterations_per_second(void (*kernel)(int64_t, float*) noexcept) {
 
 }  // namespace
 
-double measure_peak(const cpu::Kernels& kernels, int32_t threads, bool bytes) {
-  const auto kernel = bytes ? kernels.peak_int8 : kernels.peak_float;
+double measure_peak(const cpu::Kernels& kernels, int32_t threads, Arithmetic arithmetic) {
+  auto kernel = kernels.peak_float;
+  int64_t multiply_adds = cpu::kPeakFloatMultiplyAdds;
+  if (arithmetic == Arithmetic::int8) {
+    kernel = kernels.peak_int8;
+    multiply_adds = cpu::kPeakInt8MultiplyAdds;
+  } else if (arithmetic == Arithmetic::bf16 && kernels.peak_bf16) {
+    kernel = kernels.peak_bf16;
+    multiply_adds = cpu::kPeakBf16MultiplyAdds;
+  }
   std::vector<double> speeds(static_cast<size_t>(threads));
   const auto work = [&](int32_t thread) { speeds[thread] = iterations_per_second(kernel); };
   std::vector<std::thread> workers;
   for (int32_t thread = 1; thread < threads; ++thread) workers.emplace_back(work, thread);
   work(0);
   for (std::thread& worker : workers) worker.join();
-  const auto each =
-      static_cast<double>(bytes ? cpu::kPeakInt8MultiplyAdds : cpu::kPeakFloatMultiplyAdds);
-  return each * std::accumulate(speeds.begin(), speeds.end(), 0.0);
+  return static_cast<double>(multiply_adds) *
+         std::accumulate(speeds.begin(), speeds.end(), 0.0);
 }
 
 }  // namespace krait
