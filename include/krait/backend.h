@@ -109,10 +109,10 @@ struct SsdWeights {
 };
 
 struct DeviceInfo {
-  std::string name;     // "cpu", "cuda:0"
-  std::string detail;   // "AMD EPYC", the processor or GPU
-  std::string isa;      // instruction set of the kernels that run: "avx512"
-  int32_t threads = 1;  // host threads that an operation is split over
+  std::string name;        // "cpu", "cuda:0"
+  std::string detail;      // "AMD EPYC", the processor or GPU
+  std::string isa;         // instruction set of the kernels that run: "avx512"
+  int32_t threads = 1;     // host threads that an operation is split over
   DType act = DType::f32;  // what activations are rounded to for products with bf16 weights
 };
 

@@ -124,7 +124,8 @@ struct Kernels {
   void (*peak_bf16)(int64_t iterations, float* sink) noexcept;  // null: computed as floats
   void (*peak_int8)(int64_t iterations, float* sink) noexcept;
 
-  // Always inlined: compiled with the flags of each instruction set, one copy must not serve another.
+  // Always inlined: compiled with the flags of each instruction set, one copy must not serve
+  // another.
   [[gnu::always_inline]] void product(const Product& a) const noexcept {
     if (is_quantised(a.packing)) return product_quantised(a);
     a.rounded.x ? product_rounded(a) : product_float(a);

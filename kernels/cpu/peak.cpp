@@ -44,7 +44,7 @@ void peak_float(int64_t iterations, float* sink) noexcept {
 
 #if defined(KRAIT_ISA_avx512bf16)
 void peak_bf16(int64_t iterations, float* sink) noexcept {
-  I weights = set1(0x3f80'4000);  // 1 and 2
+  I weights = set1(0x3f80'4000);                        // 1 and 2
   const I x = set1(static_cast<int32_t>(0xbf80'3f80));  // -1 and 1
   F sums[kChains];
   for (F& sum : sums) sum = zero();

@@ -83,9 +83,8 @@ KRAIT_INLINE F select_greater(F x, F y, F a, F b) {
 struct Power {
   F whole, fraction;
 };
-KRAIT_INLINE Power split_power(F t) {
-  return {t, {_mm512_reduce_ps(t.v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)}};
-}
+// Not the reduce instruction, which would round the fraction down, too.
+KRAIT_INLINE Power split_power(F t) { return {t, sub(t, floor(t))}; }
 // a * 2^n for integral n, or `whole` of a Power, in [-252, 254], rounded once.
 KRAIT_INLINE F scale_by_power(F a, F n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 
@@ -104,7 +103,8 @@ KRAIT_INLINE I bits(I a, int mask) {
       kRight > 0 ? _mm512_srli_epi16(a.v, kRight) : _mm512_slli_epi16(a.v, -kRight);
   return {_mm512_and_si512(moved, _mm512_set1_epi8(static_cast<char>(mask)))};
 }
-// acc[i] += sum_j w[4 i + j] * x[j], w unsigned and x signed bytes, exactly; dot4_small for w < 128.
+// acc[i] += sum_j w[4 i + j] * x[j], w unsigned and x signed bytes, exactly; dot4_small for w <
+// 128.
 #if defined(KRAIT_ISA_avx512vnni)
 KRAIT_INLINE I dot4(I acc, I w, I x) { return {_mm512_dpbusd_epi32(acc.v, w.v, x.v)}; }
 KRAIT_INLINE I dot4_small(I acc, I w, I x) { return dot4(acc, w, x); }
@@ -126,14 +126,15 @@ KRAIT_INLINE I dot4_small(I acc, I w, I x) {
 // Of each lane of two bf16, the one in the low or in the high half, widened.
 KRAIT_INLINE F first_bf16(I a) { return {_mm512_castsi512_ps(_mm512_slli_epi32(a.v, 16))}; }
 KRAIT_INLINE F second_bf16(I a) {
-  return {_mm512_castsi512_ps(
-      _mm512_and_si512(a.v, _mm512_set1_epi32(static_cast<int>(0xffff0000u))))};
+  return {
+      _mm512_castsi512_ps(_mm512_and_si512(a.v, _mm512_set1_epi32(static_cast<int>(0xffff0000u))))};
 }
 #if defined(KRAIT_ISA_avx512bf16)
 // acc[i] + w[i] first * x[i] first + w[i] second * x[i] second, lanes of two bf16. The order of the
 // sums is that of the instruction; subnormal numbers count as zero.
 KRAIT_INLINE F dot2_bf16(F acc, I w, I x) {
-  return {_mm512_dpbf16_ps(acc.v, reinterpret_cast<__m512bh>(w.v), reinterpret_cast<__m512bh>(x.v))};
+  return {
+      _mm512_dpbf16_ps(acc.v, reinterpret_cast<__m512bh>(w.v), reinterpret_cast<__m512bh>(x.v))};
 }
 #endif
 KRAIT_INLINE F load_u8(const uint8_t* p) {
@@ -167,8 +168,7 @@ KRAIT_INLINE void store_int8(int8_t* p, F a) {
 KRAIT_INLINE void store_bf16(uint16_t* p, F a) {
   const __m512i bits = _mm512_castps_si512(a.v);
   const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-  const __m512i rounded =
-      _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
   const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
   const __m512i kept =
       _mm512_mask_mov_epi32(rounded, _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q), quiet);
@@ -335,8 +335,7 @@ KRAIT_INLINE void store_int8(int8_t* p, F a) {
 KRAIT_INLINE __m256i bf16_half(__m256 a) {
   const __m256i bits = _mm256_castps_si256(a);
   const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-  const __m256i rounded =
-      _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+  const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
   const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
   const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q));
   return _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, is_nan), 16);

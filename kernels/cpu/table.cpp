@@ -1,5 +1,5 @@
-// The table of this instruction set, and the lane functions it exposes for tests. An extension takes
-// the table of the set it extends and replaces what its instructions make faster.
+// The table of this instruction set, and the lane functions it exposes for tests. An extension
+// takes the table of the set it extends and replaces what its instructions make faster.
 #include "kernels/cpu/isa_kernels.h"
 #include "kernels/cpu/math.h"
 

@@ -18,7 +18,8 @@ Mamba model nothing: its state does not grow.
 Two limits of the machine are measured around every test. memory: a step must
 read the weights once (size); the share is that of the read bandwidth.
 arithmetic: two operations for each weight of a matrix and token (the head's
-once a prompt), as a share of what the same instructions reach on registers.
+once a prompt), as a share of what the same instructions reach on registers
+(with --act bf16 those of bf16).
 
 --startup: load is the opening of the model, first token the time from there to
 the first token after a prompt of 8, since start the whole since the process

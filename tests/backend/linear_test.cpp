@@ -24,10 +24,10 @@ struct Size {
 struct Types {
   DType type, act;
 };
-const std::vector<Types> kTypes = {
-    {DType::f32, DType::f32},  {DType::f16, DType::f32},  {DType::bf16, DType::f32},
-    {DType::bf16, DType::bf16}, {DType::q8_0, DType::f32}, {DType::q4_0, DType::f32},
-    {DType::q4_k, DType::f32}, {DType::q6_k, DType::f32}};
+const std::vector<Types> kTypes = {{DType::f32, DType::f32},  {DType::f16, DType::f32},
+                                   {DType::bf16, DType::f32}, {DType::bf16, DType::bf16},
+                                   {DType::q8_0, DType::f32}, {DType::q4_0, DType::f32},
+                                   {DType::q4_k, DType::f32}, {DType::q6_k, DType::f32}};
 
 // The weights that a matrix of that type stands for. Rows may end inside a block, as if zeros
 // followed.

@@ -124,12 +124,17 @@ TEST_F(BatchTest, ResultsDoNotDependOnSlotsOrThreads) {
   for (int i = 0; i < 30; ++i)
     prompts += std::string(1 + i * 7 % 40, static_cast<char>('a' + i % 26)) + " cat\n";
   write_file(input, prompts);
-  std::map<int, json> first;
-  for (const auto& [slots, threads] : {std::pair("1", "1"), std::pair("16", "2")}) {
-    std::filesystem::remove(results);
-    ASSERT_EQ(run(command({"--slots", slots, "-t", threads})).exit_code, 0);
-    if (first.empty()) first = read_results();
-    EXPECT_EQ(read_results(), first);
+  for (const std::vector<std::string>& types :
+       {std::vector<std::string>{}, {"--dtype", "bf16", "--act", "bf16"}}) {
+    std::map<int, json> first;
+    for (const auto& [slots, threads] : {std::pair("1", "1"), std::pair("16", "2")}) {
+      std::filesystem::remove(results);
+      std::vector<std::string> more = {"--slots", slots, "-t", threads};
+      more.insert(more.end(), types.begin(), types.end());
+      ASSERT_EQ(run(command(more)).exit_code, 0);
+      if (first.empty()) first = read_results();
+      EXPECT_EQ(read_results(), first);
+    }
   }
 }
 

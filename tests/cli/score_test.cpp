@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -72,6 +73,39 @@ TEST(Score, LogitsAreTheSameBytesHoweverFedAndWithAnyThreads) {
     if (first.empty()) first = bytes;
     EXPECT_TRUE(bytes == first);
   }
+}
+
+// On the bundled model, which is trained: random ones amplify any rounding.
+TEST(Score, RoundedActivationsStayNearAndAreTheSameHoweverFed) {
+  const std::string text =
+      "Once upon a time there was a king who had three daughters, and the youngest was so "
+      "beautiful that the sun itself, which has seen so much, was astonished whenever it shone in "
+      "her face.";
+  const ModelCopy folder;
+  const auto logits = [&](const std::vector<std::string>& how) {
+    std::vector<std::string> arguments = {
+        "score", "-p", text, "--dtype", "bf16", "--logits", folder.file("l.npy")};
+    arguments.insert(arguments.end(), how.begin(), how.end());
+    run_json(arguments);
+    const std::string bytes = read_file(folder.file("l.npy"));
+    const size_t header =
+        10 + static_cast<unsigned char>(bytes[8]) + 256u * static_cast<unsigned char>(bytes[9]);
+    std::vector<float> values((bytes.size() - header) / sizeof(float));
+    std::memcpy(values.data(), bytes.data() + header, values.size() * sizeof(float));
+    return values;
+  };
+  const std::vector<float> exact = logits({}), rounded = logits({"--act", "bf16"});
+  ASSERT_EQ(exact.size(), rounded.size());
+  float largest = 0, error = 0;
+  for (size_t i = 0; i < exact.size(); ++i) {
+    largest = std::max(largest, std::fabs(exact[i]));
+    error = std::max(error, std::fabs(exact[i] - rounded[i]));
+  }
+  EXPECT_GT(error, 0);
+  EXPECT_LE(error, 5e-3f * largest);
+  EXPECT_EQ(exact, logits({"--act", "f32"}));
+  EXPECT_EQ(rounded, logits({"--act", "bf16", "--chunk", "1", "-t", "1"}));
+  EXPECT_EQ(rounded, logits({"--act", "bf16", "--chunk", "7", "-t", "2"}));
 }
 
 TEST(Score, OneTokenHasNothingToScore) {

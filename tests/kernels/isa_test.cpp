@@ -85,8 +85,8 @@ TEST(IsaTest, RoundingOfActivationsIsToNearestEvenEverywhere) {
   for (const int64_t cols : {1, 15, 16, 17, 100, 257}) {
     std::vector<float> x = random.values(cols, -3e38f, 3e38f);
     for (int64_t i = 0; i < cols; i += 3) x[i] *= 1e-38f * x[i];
-    const float special[] = {NAN, INFINITY, -INFINITY, 3.4e38f, 1e-40f, -0.0f, 1.00390625f,
-                             1.01171875f};
+    const float special[] = {NAN,    INFINITY, -INFINITY,   3.4e38f,
+                             1e-40f, -0.0f,    1.00390625f, 1.01171875f};
     for (int64_t i = 0; i < std::min<int64_t>(cols, 8); ++i) x[cols - 1 - i] = special[i];
     const int64_t stride = (cols + 15) / 16 * 16;
     for (const std::string& isa : available_isas()) {

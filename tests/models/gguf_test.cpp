@@ -19,14 +19,15 @@ const std::string kPlain = kGolden + "/gguf/plain.gguf";
 class GgufGolden : public testing::TestWithParam<const char*> {};
 
 // The converter computes -exp(A_log) with numpy, krait with the C library: A may differ in its last
-// bit. With the A of this machine put in, every bit of the logits must be the same.
+// bit, which the models amplify to 4e-6 of the largest logit. With the A of this machine put in,
+// every bit of the logits must be the same.
 TEST_P(GgufGolden, GivesTheLogitsOfTheSameModelInSafetensors) {
   const std::string model = GetParam();
   const auto safetensors = open_checkpoint(kGolden + "/models/" + model);
   const std::vector<float> expected = logits_of(*safetensors);
   EditedCheckpoint gguf(kGolden + "/gguf/" + model + ".gguf");
   if (model == "falcon") gguf.metadata()["krait.mixer_rms_eps"] = 0.05f;
-  EXPECT_LE(relative_error(logits_of(gguf), expected), 1e-6);
+  EXPECT_LE(relative_error(logits_of(gguf), expected), 1e-5);
   for (const char* layer : {"0", "1"}) {
     const std::string name = std::string("blk.") + layer + ".ssm_a";
     const std::string start = model == "codestral" ? "model." : "";

@@ -343,7 +343,8 @@ class CpuBackend final : public Backend {
   }
 
   cpu::RoundedRows round(Rows x) {
-    // An odd number of cache lines: rows a power of two apart would fall on each other in the cache.
+    // An odd number of cache lines: rows a power of two apart would fall on each other in the
+    // cache.
     constexpr int64_t kLine = 64 / sizeof(uint16_t);
     cpu::RoundedRows rows;
     rows.stride = (cpu::ceil_div(x.cols, kLine) | 1) * kLine;

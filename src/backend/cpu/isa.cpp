@@ -49,7 +49,8 @@ const cpu::Kernels& select_kernels(const std::string& name) {
     throw InputError("--cpu-isa " + name + ": this processor cannot run it; it has " +
                      join(available_isas()));
   }
-  throw InputError("--cpu-isa " + name + ": expected auto, scalar, avx2, avx512, avx512vnni or avx512bf16");
+  throw InputError("--cpu-isa " + name +
+                   ": expected auto, scalar, avx2, avx512, avx512vnni or avx512bf16");
 }
 
 }  // namespace krait

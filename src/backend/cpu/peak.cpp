@@ -56,8 +56,7 @@ double measure_peak(const cpu::Kernels& kernels, int32_t threads, Arithmetic ari
   for (int32_t thread = 1; thread < threads; ++thread) workers.emplace_back(work, thread);
   work(0);
   for (std::thread& worker : workers) worker.join();
-  return static_cast<double>(multiply_adds) *
-         std::accumulate(speeds.begin(), speeds.end(), 0.0);
+  return static_cast<double>(multiply_adds) * std::accumulate(speeds.begin(), speeds.end(), 0.0);
 }
 
 }  // namespace krait
