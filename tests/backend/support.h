@@ -1,6 +1,7 @@
 // A CPU backend under test, and tensors and rows to feed it.
 #pragma once
 
+#include <cmath>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -61,6 +62,11 @@ struct TestRows {
     for (int64_t r = 0; r < view.rows; ++r)
       out.insert(out.end(), view.data + r * view.stride, view.data + r * view.stride + view.cols);
     return out;
+  }
+  // Fills what lies between the rows, so that reading it shows in any sum.
+  void poison_gaps() {
+    for (int64_t r = 0; r + 1 < view.rows; ++r)
+      for (int64_t c = view.cols; c < view.stride; ++c) view.data[r * view.stride + c] = NAN;
   }
   // Nothing but the rows themselves was written.
   bool gaps_untouched() const {
