@@ -9,8 +9,9 @@ class Mamba1 final : public Mixer {
  public:
   Mamba1(Loader& loader, const Mamba1Config& config, int64_t layer, int64_t d_model);
 
-  int64_t scratch_cols() const noexcept override {
-    return 2 * config_.d_inner + config_.dt_rank + 2 * config_.d_state + config_.d_inner;
+  int64_t scratch_floats() const noexcept override {
+    return row_stride(2 * config_.d_inner) + row_stride(config_.dt_rank + 2 * config_.d_state) +
+           row_stride(config_.d_inner);
   }
 
   void forward(Backend& backend, std::span<const Segment> segments, StateView states, Rows u,

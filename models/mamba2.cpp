@@ -9,14 +9,15 @@ class Mamba2 final : public Mixer {
  public:
   Mamba2(Loader& loader, const Mamba2Config& config, int64_t layer, int64_t d_model);
 
-  int64_t scratch_cols() const noexcept override {
-    return config_.d_inner() + config_.conv_dim() + config_.n_heads;
-  }
+  int64_t scratch_floats() const noexcept override { return row_stride(in_proj_rows()); }
 
   void forward(Backend& backend, std::span<const Segment> segments, StateView states, Rows u,
                Rows residual, Scratch scratch) const override;
 
  private:
+  int64_t in_proj_rows() const noexcept {
+    return config_.d_inner() + config_.conv_dim() + config_.n_heads;
+  }
   void gated_norm(Backend& backend, Rows y, Rows z) const;
 
   Mamba2Config config_;
@@ -30,7 +31,7 @@ void Mamba2::forward(Backend& backend, std::span<const Segment> segments, StateV
                      Rows residual, Scratch scratch) const {
   const int64_t d_inner = config_.d_inner(), conv_dim = config_.conv_dim();
   const int64_t b_cols = config_.n_groups * config_.d_state;
-  const Rows zxbcdt = scratch.take(scratch_cols());
+  const Rows zxbcdt = scratch.take(in_proj_rows());
   const Rows z = zxbcdt.columns(0, d_inner), xbc = zxbcdt.columns(d_inner, conv_dim);
   const Rows x = xbc.columns(0, d_inner);
   const Rows b = xbc.columns(d_inner, b_cols), c = xbc.columns(d_inner + b_cols, b_cols);
@@ -88,8 +89,8 @@ Mamba2::Mamba2(Loader& loader, const Mamba2Config& config, int64_t layer, int64_
     : config_(config) {
   const int64_t d_inner = config.d_inner(), conv_dim = config.conv_dim();
   const auto name = [&](const char* part) { return layer_name(layer, part); };
-  in_proj_ = loader.matrix(name("mixer.in_proj.weight"), {scratch_cols(), d_model});
-  in_bias_ = loader.optional_vector(name("mixer.in_proj.bias"), {scratch_cols()});
+  in_proj_ = loader.matrix(name("mixer.in_proj.weight"), {in_proj_rows(), d_model});
+  in_bias_ = loader.optional_vector(name("mixer.in_proj.bias"), {in_proj_rows()});
   out_proj_ = loader.matrix(name("mixer.out_proj.weight"), {d_model, d_inner});
   out_bias_ = loader.optional_vector(name("mixer.out_proj.bias"), {d_model});
   const Shape& conv_shape = loader.weights.require_conv(layer, conv_dim, config.d_conv).shape;

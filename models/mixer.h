@@ -15,13 +15,14 @@
 
 namespace krait {
 
-// Activation memory that mixers share, one layer at a time: [tokens, cols] pieces of one buffer.
+// Activation memory that mixers share, one layer at a time: pieces of one buffer with
+// row_stride(cols) floats per token.
 class Scratch {
  public:
   Scratch(float* data, int64_t tokens) : data_(data), tokens_(tokens) {}
   Rows take(int64_t cols) {
-    const Rows rows{data_, tokens_, cols, cols};
-    data_ += tokens_ * cols;
+    const Rows rows{data_, tokens_, cols, row_stride(cols)};
+    data_ += tokens_ * rows.stride;
     return rows;
   }
 
@@ -35,7 +36,7 @@ class Mixer {
   virtual ~Mixer() = default;
 
   // Floats of scratch memory per token.
-  virtual int64_t scratch_cols() const noexcept = 0;
+  virtual int64_t scratch_floats() const noexcept = 0;
 
   // residual[t, :] += mixer(u[t, :]), advancing the states of the segments' slots.
   virtual void forward(Backend& backend, std::span<const Segment> segments, StateView states,

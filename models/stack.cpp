@@ -17,13 +17,13 @@ struct Block {
 };
 
 struct StackWorkspace final : Workspace {
-  StackWorkspace(Backend& backend, const ModelConfig& config, int64_t scratch_cols, int64_t tokens,
-                 int64_t logit_rows)
+  StackWorkspace(Backend& backend, const ModelConfig& config, int64_t scratch_floats,
+                 int64_t tokens, int64_t logit_rows)
       : max_tokens(tokens),
         max_logit_rows(logit_rows),
-        residual(backend.buffer(tokens * config.d_model)),
-        normed(backend.buffer(tokens * config.d_model)),
-        scratch(backend.buffer(tokens * scratch_cols)),
+        residual(backend.buffer(tokens * row_stride(config.d_model))),
+        normed(backend.buffer(tokens * row_stride(config.d_model))),
+        scratch(backend.buffer(tokens * scratch_floats)),
         logits(backend.buffer(logit_rows * config.embedding_rows)) {}
 
   int64_t max_tokens, max_logit_rows;
@@ -45,7 +45,7 @@ class StackModel final : public Model {
   DType weight_dtype() const noexcept override { return weight_dtype_; }
 
   std::unique_ptr<Workspace> workspace(int32_t max_tokens, int32_t max_logit_rows) const override {
-    return std::make_unique<StackWorkspace>(backend_, config_, scratch_cols_, max_tokens,
+    return std::make_unique<StackWorkspace>(backend_, config_, scratch_floats_, max_tokens,
                                             max_logit_rows);
   }
 
@@ -61,7 +61,7 @@ class StackModel final : public Model {
   std::unique_ptr<Matrix> embedding_, lm_head_;  // lm_head_ is null when tied
   std::vector<Block> blocks_;
   std::unique_ptr<Vector> norm_f_;
-  int64_t scratch_cols_ = 0;
+  int64_t scratch_floats_ = 0;
   int64_t bytes_per_token_ = 0;
   int64_t multiply_adds_ = 0;  // per token, of all layers
   int64_t parameters_ = 0;
@@ -83,7 +83,7 @@ StackModel::StackModel(Backend& backend, const Checkpoint& checkpoint, ModelConf
     block.norm = loader.vector(layer_name(layer, "norm.weight"), {d_model});
     block.mixer = std::visit([&](const auto& c) { return load_mixer(loader, c, layer, d_model); },
                              config_.layers[i]);
-    scratch_cols_ = std::max(scratch_cols_, block.mixer->scratch_cols());
+    scratch_floats_ = std::max(scratch_floats_, block.mixer->scratch_floats());
     blocks_.push_back(std::move(block));
   }
   norm_f_ = loader.vector("norm_f.weight", {d_model});
@@ -100,8 +100,9 @@ Rows StackModel::forward(const Step& step, StateView states, Workspace& workspac
   auto& w = static_cast<StackWorkspace&>(workspace);
   const int64_t tokens = static_cast<int64_t>(step.ids.size());
   KRAIT_CHECK(tokens > 0 && tokens <= w.max_tokens);
-  const Rows residual{w.residual->data, tokens, config_.d_model, config_.d_model};
-  const Rows normed{w.normed->data, tokens, config_.d_model, config_.d_model};
+  const int64_t stride = row_stride(config_.d_model);
+  const Rows residual{w.residual->data, tokens, config_.d_model, stride};
+  const Rows normed{w.normed->data, tokens, config_.d_model, stride};
 
   backend_.embed(*embedding_, step.ids, residual);
   for (const Block& block : blocks_) {

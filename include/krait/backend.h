@@ -52,6 +52,13 @@ class Buffer {
   int64_t size = 0;       // floats
 };
 
+// Floats from row to row where memory is laid out for rows of so many: an odd number of cache
+// lines, because rows that lie a power of two apart would drive each other out of the cache.
+constexpr int64_t row_stride(int64_t cols) noexcept {
+  constexpr int64_t kLine = 16;
+  return ((cols + kLine - 1) / kLine | 1) * kLine;
+}
+
 // A window [rows, cols] into a Buffer; row r starts at data + r * stride. Not owning.
 struct Rows {
   float* data = nullptr;
