@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "krait/error.h"
@@ -19,13 +20,18 @@ int64_t place(Packing packing, int64_t r, int64_t k) noexcept {
   return (k / 2 * kPanelRows + r) * 2 + k % 2;
 }
 
-template <class Stored, class Convert>
-void interleave(Packing packing, const std::vector<float>& rows, int64_t cols, std::byte* panel,
+// `rows` [32, cols] into a panel, by blocks of columns that stay in the first-level cache.
+template <class Stored, class Value, class Convert>
+void interleave(Packing packing, const std::vector<Value>& rows, int64_t cols, std::byte* panel,
                 Convert convert) {
+  constexpr int64_t kBlock = 64;
   Stored* out = reinterpret_cast<Stored*>(panel);
-  for (int64_t r = 0; r < kPanelRows; ++r) {
-    const float* row = rows.data() + r * cols;
-    for (int64_t k = 0; k < cols; ++k) out[place(packing, r, k)] = convert(row[k]);
+  for (int64_t begin = 0; begin < cols; begin += kBlock) {
+    const int64_t end = std::min(begin + kBlock, cols);
+    for (int64_t r = 0; r < kPanelRows; ++r) {
+      const Value* row = rows.data() + r * cols;
+      for (int64_t k = begin; k < end; ++k) out[place(packing, r, k)] = convert(row[k]);
+    }
   }
 }
 
@@ -56,23 +62,29 @@ void pack_panels(const Tensor& tensor, cpu::Packing packing, int64_t first, int6
                  std::byte* panels, const std::string& name) {
   const int64_t rows = tensor.shape[0], cols = tensor.shape[1];
   const int64_t panel_bytes = cpu::panel_bytes(packing, cols);
-  std::vector<float> values(cpu::is_quantised(packing) ? 0 : kPanelRows * cols);
+  const bool quantised = cpu::is_quantised(packing);
+  // 16-bit weights that stay what they are need no conversion.
+  const bool halves = (packing == Packing::f16 && tensor.dtype == DType::f16) ||
+                      (packing == Packing::bf16 && tensor.dtype == DType::bf16);
+  std::vector<float> values(quantised || halves ? 0 : kPanelRows * cols);
+  std::vector<uint16_t> stored(halves ? kPanelRows * cols : 0);
+  const auto as_it_is = [](auto v) { return v; };
   for (int64_t panel = first; panel < last; ++panel) {
     const int64_t row = panel * kPanelRows, count = std::min(kPanelRows, rows - row);
     std::byte* out = panels + panel * panel_bytes;
-    if (cpu::is_quantised(packing)) {
+    if (quantised) {
       pack_quantised(tensor, packing, row, count, out, name);
-      continue;
-    }
-    copy_to_f32(tensor, row * cols, count * cols, values.data(), name);
-    std::fill(values.begin() + count * cols, values.end(), 0.0f);
-    if (packing == Packing::f32) {
-      interleave<float>(packing, values, cols, out, [](float v) { return v; });
-    } else if (packing == Packing::bf16) {
-      interleave<uint16_t>(packing, values, cols, out, bf16_from_f32);
+    } else if (halves) {
+      std::memcpy(stored.data(), tensor.data.data() + row * cols * 2, count * cols * 2);
+      std::fill(stored.begin() + count * cols, stored.end(), uint16_t{0});
+      interleave<uint16_t>(packing, stored, cols, out, as_it_is);
     } else {
-      if (tensor.dtype != DType::f16) require_in_range(values, name);
-      interleave<uint16_t>(packing, values, cols, out, f16_from_f32);
+      copy_to_f32(tensor, row * cols, count * cols, values.data(), name);
+      std::fill(values.begin() + count * cols, values.end(), 0.0f);
+      if (packing == Packing::f16) require_in_range(values, name);
+      if (packing == Packing::f32) interleave<float>(packing, values, cols, out, as_it_is);
+      if (packing == Packing::f16) interleave<uint16_t>(packing, values, cols, out, f16_from_f32);
+      if (packing == Packing::bf16) interleave<uint16_t>(packing, values, cols, out, bf16_from_f32);
     }
   }
 }
