@@ -113,7 +113,7 @@ def mamba_gguf():
 
 # ---- PyTorch --------------------------------------------------------------------------------
 
-def p_text(s): return b"X" + u32(len(s)) + s.encode()
+def p_text(s): return b"X" + u32(len(s.encode())) + s.encode()
 def p_global(module, name): return f"c{module}\n{name}\n".encode()
 
 
@@ -131,7 +131,7 @@ def pickles():
     plain = b"\x80\x02}q\x00(" + p_text("a") + a + p_text("b") + b + b"u."
     write("pickle", "tensors", plain)
     write("pickle", "values", b"\x80\x02](K\x01M\x02\x00J\x03\x00\x00\x00\x8a\x02\x01\x80G" +
-          bytes(8) + b"\x88\x89N)\x85\x86U\x01x" + p_text("\u00e9") + b"\x87q\x00h\x00ee.")
+          bytes(8) + b"\x88\x89N)\x85\x86U\x01x" + p_text("\u00e9") + b"\x87q\x00h\x00e.")
     write("pickle", "ordered", b"\x80\x02" + p_global("collections", "OrderedDict") + b")R(" +
           p_text("a") + a + b"u}" + p_text("_metadata") + b"}sb.")
     for name, more in {"zip": [], "wrapped": [("archive/.format_version", b"1")]}.items():
@@ -159,7 +159,7 @@ def message(number, payload): return field(number, 2, u8(len(payload)) + payload
 def sentencepiece():
     for name, algorithm in {"unigram": 1, "bpe": 2}.items():
         out = b""
-        for i, (piece, kind) in enumerate([("<unk>", 2), ("<s>", 3), ("</s>", 3), ("<0x41>", 6),
+        for i, (piece, kind) in enumerate([("<unk>", 2), ("<s>", 3), ("</s>", 3), ("b", 1),
                                            ("\u2581", 1), ("a", 1), ("\u2581a", 1), ("x", 4)]):
             out += message(1, message(1, piece.encode()) + field(2, 5, f32(-i)) +
                            field(3, 0, u8(kind)))

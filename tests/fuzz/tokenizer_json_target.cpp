@@ -1,3 +1,4 @@
+#include "krait/error.h"
 #include "krait/tokenizer.h"
 #include "tests/fuzz/target.h"
 
@@ -10,7 +11,10 @@ void run(std::string_view input) {
   for (const std::string_view text : {"Hello  world 123'll\r\n<s> ", "\xf0\x9f\x90\x8d \xff\xc3"})
     decode(*tokenizer, tokenizer->encode(text));
   for (int32_t id = 0; id < 16; ++id) tokenizer->token_bytes(id, true);
-  tokenizer->tables();
+  try {
+    tokenizer->tables();
+  } catch (const InputError&) {  // GGUF has no words for every tokenizer
+  }
 }
 
 const Registration kTarget({"tokenizer_json", run});
