@@ -92,6 +92,15 @@ class Check {
   int bytes_ = 0;
 };
 
+// Control pieces are none of the library's business. Its BPE takes one of a single character for
+// that character all the same, and then fails, as it counts no text for a control piece.
+std::string name_for_library(const SentencepieceModel& model, size_t id) {
+  const std::string& piece = model.pieces[id];
+  const bool is_character = utf8_unit(piece, 0).length == piece.size();
+  if (model.types[id] != GgufTokenType::control || !is_character) return piece;
+  return "<control " + std::to_string(id) + ">";
+}
+
 }  // namespace
 
 int byte_of_piece(std::string_view piece) {
@@ -114,7 +123,7 @@ std::string serialize(const SentencepieceModel& model) {
   std::string part;
   for (size_t id = 0; id < model.pieces.size(); ++id) {
     part.clear();
-    append_bytes_field(1, model.pieces[id], part);
+    append_bytes_field(1, name_for_library(model, id), part);
     append_float_field(2, model.scores[id], part);
     append_varint_field(3, static_cast<uint64_t>(model.types[id]), part);
     append_bytes_field(1, part, out);

@@ -79,6 +79,11 @@ TEST(BatchRequest, WhatALineDoesNotSayComesFromTheDefaults) {
   EXPECT_FALSE(r.has_seed);
 }
 
+TEST(BatchRequest, KeepsTheOrderOfMembers) {
+  const std::string messages = R"([{"role":"user","content":[{"z":1,"a":[{}],"m":null}]}])";
+  EXPECT_EQ(parse("{\"messages\": " + messages + "}").messages.dump(), messages);
+}
+
 TEST(BatchRequest, RefusesByName) {
   const std::pair<const char*, const char*> kCases[] = {
       {"{", "the line:1:2"},

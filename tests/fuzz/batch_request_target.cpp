@@ -1,6 +1,5 @@
-#include "src/engine/batch_request.h"
-
 #include "krait/error.h"
+#include "src/engine/batch_request.h"
 #include "tests/fuzz/target.h"
 
 namespace krait::fuzz {

@@ -1,7 +1,6 @@
-#include "krait/chat_template.h"
-
 #include <nlohmann/json.hpp>
 
+#include "krait/chat_template.h"
 #include "tests/fuzz/target.h"
 
 namespace krait::fuzz {

@@ -28,8 +28,7 @@ class Shapes final : public Checkpoint {
     add("embedding.weight", {kRows, kModel});
     add("norm_f.weight", {kModel});
     add(layer + "norm.weight", {kModel});
-    add(mixer + "in_proj.weight",
-        {mamba2 ? kInner + channels + kHeads : 2 * kInner, kModel});
+    add(mixer + "in_proj.weight", {mamba2 ? kInner + channels + kHeads : 2 * kInner, kModel});
     add(mixer + "conv1d.weight", {channels, 1, kConv});
     add(mixer + "conv1d.bias", {channels});
     add(mixer + "out_proj.weight", {kModel, kInner});
@@ -68,8 +67,7 @@ void run(std::string_view input) {
   const nlohmann::json config = parse_json(input, "config.json");
   for (const bool mamba2 : {false, true}) {
     try {
-      const ModelConfig read =
-          read_model_config(Shapes(config, mamba2), [](const std::string&) {});
+      const ModelConfig read = read_model_config(Shapes(config, mamba2), [](const std::string&) {});
       KRAIT_CHECK(read.layers.size() == 1 && read.d_model == kModel);
       KRAIT_CHECK(read.vocab_size >= 1 && read.vocab_size <= read.embedding_rows);
       KRAIT_CHECK(state_layout(read).floats_per_slot() > 0);

@@ -105,11 +105,10 @@ std::string bytes_of(const Parts& parts) {
     std::string elements;
     for (const std::string& element : pair.elements)
       elements += pair.element_type == kString ? test::gguf_text(element) : element;
-    file.pairs.push_back(
-        pair.type == kArray
-            ? test::array_pair(pair.key, static_cast<int32_t>(pair.element_type),
-                               pair.elements.size(), elements)
-            : test::pair(pair.key, static_cast<int32_t>(pair.type), elements));
+    file.pairs.push_back(pair.type == kArray
+                             ? test::array_pair(pair.key, static_cast<int32_t>(pair.element_type),
+                                                pair.elements.size(), elements)
+                             : test::pair(pair.key, static_cast<int32_t>(pair.type), elements));
   }
   for (const TensorInfo& tensor : parts.tensors)
     file.tensors.push_back(
@@ -159,7 +158,9 @@ void mutate_tensor(TensorInfo& tensor, Random& random, const MutateBytes& bytes)
   switch (random() % 4) {
     case 0: tensor.name = bytes(tensor.name); return;
     case 1: tensor.type = static_cast<uint32_t>(random() % 42); return;
-    case 2: tensor.offset = random() % 4 == 0 ? ~uint64_t{0} << random() % 64 : random() * 32; return;
+    case 2:
+      tensor.offset = random() % 4 == 0 ? ~uint64_t{0} << random() % 64 : random() * 32;
+      return;
     default:
       if (tensor.dimensions.empty() || random() % 8 == 0)
         tensor.dimensions.push_back(1);

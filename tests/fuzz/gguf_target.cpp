@@ -1,9 +1,8 @@
 // GGUF files: metadata and tensor table, and what is read from the metadata: tokenizer and config.
-#include "src/formats/gguf.h"
-
 #include "krait/error.h"
 #include "krait/model.h"
 #include "krait/tokenizer.h"
+#include "src/formats/gguf.h"
 #include "tests/fuzz/gguf_mutator.h"
 #include "tests/fuzz/target.h"
 

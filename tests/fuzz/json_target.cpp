@@ -1,6 +1,5 @@
-#include "src/base/json.h"
-
 #include "krait/error.h"
+#include "src/base/json.h"
 #include "tests/fuzz/target.h"
 
 namespace krait::fuzz {

@@ -19,10 +19,18 @@ struct Operation {
 // Bytes of argument of each operation that has any; of texts, the bytes of their length.
 size_t fixed_bytes(char code) {
   switch (static_cast<uint8_t>(code)) {
-    case 'J': case 'X': case 'r': case 'j': return 4;
+    case 'J':
+    case 'X':
+    case 'r':
+    case 'j': return 4;
     case 'M': return 2;
     case 'G': return 8;
-    case 'K': case 'U': case 'q': case 'h': case 0x80: case 0x8a: return 1;
+    case 'K':
+    case 'U':
+    case 'q':
+    case 'h':
+    case 0x80:
+    case 0x8a: return 1;
     default: return 0;
   }
 }
@@ -72,14 +80,38 @@ std::string bytes_of(const std::vector<Operation>& operations) {
 // What a mutation may put in: whole values, and single operations that work on them.
 std::string fragment(Random& random) {
   static const std::vector<std::string> kFragments = {
-      test::text("0"), test::text("state_dict"), test::integer(0), test::integer(-1),
-      test::integer(INT64_MAX), test::integer(int64_t{1} << 31), test::ordered_dict(),
-      test::storage("FloatStorage", "0", 4), test::storage("BFloat16Storage", "1", 1 << 30),
+      test::text("0"),
+      test::text("state_dict"),
+      test::integer(0),
+      test::integer(-1),
+      test::integer(INT64_MAX),
+      test::integer(int64_t{1} << 31),
+      test::ordered_dict(),
+      test::storage("FloatStorage", "0", 4),
+      test::storage("BFloat16Storage", "1", 1 << 30),
       test::tensor(test::storage("FloatStorage", "0", 4), 0, {2, 2}, {2, 1}),
       test::tensor(test::storage("FloatStorage", "0", 4), 0, {INT64_MAX, 0, 8}, {0, 0, 0}),
-      test::global("torch._utils", "_rebuild_parameter"), "(", "t", ")", "]", "}", "a", "e", "s",
-      "u", "R", "Q", "b", "\x85", "\x86", "\x87", "\x88", "N", std::string("q\0", 2),
-      std::string("h\0", 2), "."};
+      test::global("torch._utils", "_rebuild_parameter"),
+      "(",
+      "t",
+      ")",
+      "]",
+      "}",
+      "a",
+      "e",
+      "s",
+      "u",
+      "R",
+      "Q",
+      "b",
+      "\x85",
+      "\x86",
+      "\x87",
+      "\x88",
+      "N",
+      std::string("q\0", 2),
+      std::string("h\0", 2),
+      "."};
   return kFragments[random() % kFragments.size()];
 }
 
@@ -114,9 +146,9 @@ std::string mutate_pickle(std::string_view input, Random& random, const MutateBy
     case 4: {  // a stretch of it once more, which is how values nest
       const size_t length = std::min<size_t>(1 + random() % 16, operations.size() - at);
       const std::vector<Operation> stretch(place, place + static_cast<std::ptrdiff_t>(length));
-      operations.insert(operations.begin() + static_cast<std::ptrdiff_t>(
-                                                 random() % (operations.size() + 1)),
-                        stretch.begin(), stretch.end());
+      operations.insert(
+          operations.begin() + static_cast<std::ptrdiff_t>(random() % (operations.size() + 1)),
+          stretch.begin(), stretch.end());
       break;
     }
     default: mutate_argument(*place, random, bytes);

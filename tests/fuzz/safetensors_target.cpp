@@ -1,6 +1,5 @@
-#include "src/formats/safetensors.h"
-
 #include "krait/error.h"
+#include "src/formats/safetensors.h"
 #include "tests/fuzz/target.h"
 
 namespace krait::fuzz {

@@ -1,9 +1,8 @@
-#include "src/formats/state_file.h"
-
 #include <span>
 
 #include "krait/error.h"
 #include "src/base/hash.h"
+#include "src/formats/state_file.h"
 #include "tests/fuzz/target.h"
 
 namespace krait::fuzz {

@@ -35,8 +35,8 @@ std::string mutate(std::string_view input, Random& random, const MutateBytes& by
     if (random() % 8 == 0)
       part.name = bytes(part.name);
     else
-      part.data = part.name.ends_with(".pkl") ? mutate_pickle(part.data, random, bytes)
-                                              : bytes(part.data);
+      part.data =
+          part.name.ends_with(".pkl") ? mutate_pickle(part.data, random, bytes) : bytes(part.data);
     return test::zip(parts, random() % 16 == 0);
   } catch (const InputError&) {
     return bytes(std::string(input));

@@ -120,6 +120,17 @@ TEST(SentencepieceRules, RefusesAPieceTwice) {
   expect_refused(tiny(piece("a", 0, 1)), "pieces[3].piece is \"a\"", "another: that is piece 2");
 }
 
+// The library's BPE took the character for the piece and then failed.
+TEST(SentencepieceRules, AControlPieceOfOneCharacterDoesNotStandForThatCharacter) {
+  const auto tokenizer = load(tiny(piece("\xE2\x96\x81", -2, 3) + piece("b", -3, 3)));
+  EncodeOptions options;
+  options.add_special_tokens = false;
+  EXPECT_THAT(tokenizer->encode("b", options), testing::Contains(4));
+  options.parse_special_tokens = false;
+  EXPECT_THAT(tokenizer->encode("a b", options), testing::Not(testing::Contains(4)));
+  EXPECT_THAT(tokenizer->encode("a b", options), testing::Contains(2));
+}
+
 TEST(SentencepieceRules, RefusesTypesOutOfRange) {
   for (const uint64_t type : {uint64_t{0}, uint64_t{7}, ~uint64_t{0}})
     expect_refused(tiny(piece("b", 0, type)), "pieces[3].type is ", "1 to 6");
