@@ -178,11 +178,12 @@ def state_file():
         frame = (b"\x28\xb5\x2f\xfd\x60" + u16(size - 256) if size >= 256 else
                  b"\x28\xb5\x2f\xfd\x20" + u8(size))
         frame += struct.pack("<I", size << 3 | 1)[:3] + bytes(size)
-        out = b"\x93krait\r\n" + u32(1) + u64(0x1234) + text("tiny") + u8(0) + u8(kind)
+        out = b"\x93krait\r\n" + u32(2) + u64(0x1234) + text("tiny") + u8(0) + u8(kind)
         out += u64(12) + u64(3) + u64(position) + u32(len(planes))
         for layer, plane, rows, cols in planes:
             out += u32(layer) + text(plane) + u64(rows) + u64(cols)
-        out += u64(position) + b"".join(u32(i) for i in range(position)) + u32(logits) + text(frame)
+        out += u64(position) + b"".join(u32(i) for i in range(position)) + u32(logits)
+        out += text(frame) + text("notes" if logits else "")
         write("state_file", name, out)
 
 
