@@ -31,8 +31,8 @@ constexpr BuiltIn kBuiltIn[] = {
      R"({{ bos_token }}{% for message in messages %}
 {% if message.role == 'user' %}{{ 'User: ' ~ message.content ~ '\n' }}
 {%- elif message.role == 'assistant' %}
-{%- set start = message.content[:1] %}
-{{- 'Assistant:' ~ ('' if as_written or start in ['', ' ', '\n', '\t'] else ' ') ~ message.content ~ '\n' }}
+{{- 'Assistant:' ~ ('' if as_written or message.content[:1] in ['', ' ', '\n', '\t'] else ' ')
+    ~ message.content ~ '\n' }}
 {%- else %}{{ message.content ~ '\n\n' }}
 {%- endif %}{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %})"},
     {"chatml",
