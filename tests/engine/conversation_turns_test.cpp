@@ -75,6 +75,37 @@ TEST_F(OneConversation, AnInterruptBeforeTheAnswerTakesTheMessageBack) {
   EXPECT_EQ(chat_->messages().back().content, before.back().content);
 }
 
+// What was written beyond the answer, up to the end of the stop string, is not in the state.
+TEST_F(OneConversation, AfterAStopStringTheStateStandsBehindTheAnswer) {
+  const std::string whole = chat_->say("Hello", options_, {}).answer.text;
+  ASSERT_GE(whole.size(), 8u);
+  Conversation other(*engine_, *format_);
+  options_.stop = {whole.substr(5, 3)};
+  EXPECT_EQ(other.say("Hello", options_, {}).answer.finish_reason, FinishReason::stop);
+  const std::string answer = other.messages().back().content;
+  EXPECT_EQ(answer, whole.substr(0, whole.find(options_.stop[0])));
+  const Snapshot state = state_of(other);
+  std::string text;
+  for (const int32_t id : state->ids) text += engine_->tokenizer()->token_bytes(id);
+  EXPECT_THAT(text, testing::EndsWith("Assistant:" + answer));
+  const auto replay = engine_->session(History::keep);
+  replay->feed(state->ids);
+  EXPECT_EQ(replay->snapshot()->planes, state->planes);
+}
+
+TEST_F(OneConversation, AnAnswerEndsWithWhatTheTemplatePutsBehindIt) {
+  const std::string path = folder_.write(
+      "t.jinja",
+      "{% for m in messages %}{{ m.content ~ ('e' if m.role == 'assistant' else '#') }}"
+      "{{ '\\n' }}{% endfor %}");
+  const ChatFormat format(*engine_, path);
+  Conversation other(*engine_, format);
+  options_.max_tokens = 2000;
+  const TurnResult turn = other.say("Hello", options_, {});
+  EXPECT_EQ(turn.answer.finish_reason, FinishReason::stop);
+  EXPECT_THAT(turn.answer.text, testing::Not(HasSubstr("e")));
+}
+
 TEST_F(OneConversation, AnotherAnswerIsAnotherOne) {
   chat_->say("Hello", options_, {});
   const std::string first = chat_->messages().back().content;
