@@ -209,15 +209,16 @@ LineEditor::LineEditor(InputHistory& history, Complete complete, bool colors)
     ::history(t.history, &event, H_ENTER, entry.c_str());
   // Keys instead of signals: they cannot come while the terminal is in another mode.
   el_set(t.edit, EL_SETTY, "-d", "-isig", nullptr);
-  const auto bind = [&](const char* key, const char* name, const char* help,
+  // el_set() would copy these names and forget the copies.
+  const auto bind = [&](const wchar_t* key, const wchar_t* name, const wchar_t* help,
                         unsigned char (*function)(EditLine*, int)) {
-    el_set(t.edit, EL_ADDFN, name, help, function);
-    el_set(t.edit, EL_BIND, key, name, nullptr);
+    el_wset(t.edit, EL_ADDFN, name, help, function);
+    el_wset(t.edit, EL_BIND, key, name, nullptr);
   };
-  bind("^C", "krait-cancel", "Forget the line", &Terminal::cancel);
-  bind("^Z", "krait-suspend", "Back to the shell", &Terminal::suspend);
-  bind("^I", "krait-complete", "Complete the word", &Terminal::tab);
-  bind("\\e[200~", "krait-paste", "Insert what is pasted", &Terminal::paste);
+  bind(L"^C", L"krait-cancel", L"Forget the line", &Terminal::cancel);
+  bind(L"^Z", L"krait-suspend", L"Back to the shell", &Terminal::suspend);
+  bind(L"^I", L"krait-complete", L"Complete the word", &Terminal::tab);
+  bind(L"\\e[200~", L"krait-paste", L"Insert what is pasted", &Terminal::paste);
   el_set(t.edit, EL_BIND, "^R", "em-inc-search-prev", nullptr);
   el_set(t.edit, EL_BIND, "^W", "ed-delete-prev-word", nullptr);
   el_set(t.edit, EL_BIND, "\\e[1;5C", "em-next-word", nullptr);
