@@ -18,8 +18,9 @@ KRAIT_INLINE F exp2_fraction(F r) {
 
 // 2^t for t up to 0; 0 below -150. NaN stays (max gives the second operand).
 KRAIT_INLINE F exp2_decay(F t) {
-  const Power power = split_power(max(set1(-151.0f), t));
-  return scale_by_power(exp2_fraction(power.fraction), power.whole);
+  t = max(set1(-151.0f), t);
+  const F n = floor(t);  // AVX-512's reduce would round the fraction down: other bits than AVX2's
+  return scale_by_power(exp2_fraction(sub(t, n)), n);
 }
 
 // e^x, at most 2 units in the last place off; 0 below -104, infinity above 88.73.

@@ -79,13 +79,7 @@ KRAIT_INLINE F abs(F a) { return {_mm512_abs_ps(a.v)}; }
 KRAIT_INLINE F select_greater(F x, F y, F a, F b) {
   return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(x.v, y.v, _CMP_GT_OQ), b.v, a.v)};
 }
-// t = floor(whole) + fraction, fraction in [0, 1].
-struct Power {
-  F whole, fraction;
-};
-// Not the reduce instruction, which would round the fraction down, too.
-KRAIT_INLINE Power split_power(F t) { return {t, sub(t, floor(t))}; }
-// a * 2^n for integral n, or `whole` of a Power, in [-252, 254], rounded once.
+// a * 2^n for integral n in [-252, 254], rounded once.
 KRAIT_INLINE F scale_by_power(F a, F n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 
 KRAIT_INLINE F load_f16(const uint16_t* p) {
@@ -216,13 +210,6 @@ KRAIT_INLINE F max(F a, F b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(
 KRAIT_INLINE F floor(F a) {
   constexpr int kMode = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
   return {_mm256_round_ps(a.lo, kMode), _mm256_round_ps(a.hi, kMode)};
-}
-struct Power {
-  F whole, fraction;
-};
-KRAIT_INLINE Power split_power(F t) {
-  const F whole = floor(t);
-  return {whole, sub(t, whole)};
 }
 KRAIT_INLINE F abs(F a) {
   const __m256 sign = _mm256_set1_ps(-0.0f);

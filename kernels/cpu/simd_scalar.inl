@@ -58,13 +58,6 @@ KRAIT_INLINE F max(F a, F b) {
 KRAIT_INLINE F floor(F a) {
   return lanewise([&](int i) { return __builtin_floorf(a.v[i]); });
 }
-struct Power {
-  F whole, fraction;
-};
-KRAIT_INLINE Power split_power(F t) {
-  const F whole = floor(t);
-  return {whole, sub(t, whole)};
-}
 KRAIT_INLINE F abs(F a) {
   return lanewise([&](int i) { return __builtin_fabsf(a.v[i]); });
 }

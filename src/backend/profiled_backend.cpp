@@ -1,7 +1,8 @@
 #include "src/backend/profiled_backend.h"
 
-#include <chrono>
 #include <unordered_map>
+
+#include "src/base/clock.h"
 
 namespace krait {
 
@@ -92,12 +93,10 @@ class ProfiledBackend final : public Backend {
   template <class Operation>
   void timed(std::string_view name, Operation&& operation, double weight_bytes = 0,
              double multiply_adds = 0) {
-    const auto start = std::chrono::steady_clock::now();
+    const Stopwatch watch;
     operation();
     inner_->synchronize();
-    const std::chrono::duration<double, std::milli> taken =
-        std::chrono::steady_clock::now() - start;
-    profile_.add(name, taken.count(), weight_bytes, multiply_adds);
+    profile_.add(name, watch.ms(), weight_bytes, multiply_adds);
   }
 
   std::unique_ptr<Backend> inner_;

@@ -1,7 +1,10 @@
 #include "src/base/json.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
+#include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -12,6 +15,7 @@ namespace krait {
 namespace {
 
 using nlohmann::json;
+using nlohmann::ordered_json;
 
 constexpr size_t kMaxDepth = 256;
 constexpr size_t kMaxFileBytes = 256 << 20;
@@ -185,32 +189,70 @@ std::string reason_of(const std::string& message) {
   return "not valid JSON: " + message.substr(0, end);
 }
 
-class TreeBuilder final : public JsonEvents {
+template <class Json>
+class TreeBuilder : public JsonEvents {
  public:
-  void scalar(json&& value) override { add(std::move(value)); }
-  void key(std::string&& name) override {
-    auto& object = open_.back()->get_ref<json::object_t&>();
-    const auto [entry, is_new] = object.try_emplace(std::move(name));
-    if (!is_new) throw InputError("duplicate key " + quote(entry->first));
-    slot_ = &entry->second;
-  }
-  void begin_object() override { open_.push_back(add(json::object())); }
-  void begin_array() override { open_.push_back(add(json::array())); }
+  void scalar(json&& value) override { add(Json(std::move(value))); }
+  void key(std::string&& name) override { slot_ = add_member(*open_.back(), std::move(name)); }
+  void begin_object() override { open_.push_back(add(Json::object())); }
+  void begin_array() override { open_.push_back(add(Json::array())); }
   void end_object() override { open_.pop_back(); }
   void end_array() override { open_.pop_back(); }
 
-  json root;
+  Json root;
 
- private:
-  json* add(json&& value) {
-    if (open_.empty()) return &(root = std::move(value));
-    if (open_.back()->is_object()) return &(*slot_ = std::move(value));
-    auto& array = open_.back()->get_ref<json::array_t&>();
-    return &array.emplace_back(std::move(value));
+ protected:
+  [[noreturn]] static void refuse_duplicate(const std::string& name) {
+    throw InputError("duplicate key " + quote(name));
   }
 
-  std::vector<json*> open_;  // an array does not grow while one of its elements is open
-  json* slot_ = nullptr;     // the value of the latest key
+ private:
+  // A new member without a value.
+  virtual Json* add_member(Json& object, std::string&& name) = 0;
+
+  Json* add(Json&& value) {
+    if (open_.empty()) return &(root = std::move(value));
+    if (open_.back()->is_object()) return &(*slot_ = std::move(value));
+    return &open_.back()->template get_ref<typename Json::array_t&>().emplace_back(
+        std::move(value));
+  }
+
+  std::vector<Json*> open_;  // containers do not grow while one of their values is open
+  Json* slot_ = nullptr;     // the value of the latest key
+};
+
+class SortedTree final : public TreeBuilder<json> {
+  json* add_member(json& object, std::string&& name) override {
+    const auto [entry, is_new] = object.get_ref<json::object_t&>().try_emplace(std::move(name));
+    if (!is_new) refuse_duplicate(entry->first);
+    return &entry->second;
+  }
+};
+
+class OrderedTree final : public TreeBuilder<ordered_json> {
+ public:
+  void scalar(json&& value) override {
+    if (value.is_number_float() && !std::isfinite(value.get<double>()))
+      throw InputError("Infinity and NaN are no JSON");
+    TreeBuilder::scalar(std::move(value));
+  }
+  void begin_object() override {
+    names_.emplace_back();
+    TreeBuilder::begin_object();
+  }
+  void end_object() override {
+    names_.pop_back();
+    TreeBuilder::end_object();
+  }
+
+ private:
+  ordered_json* add_member(ordered_json& object, std::string&& name) override {
+    if (!names_.back().insert(name).second) refuse_duplicate(name);
+    ordered_json::object_t::Container& members = object.get_ref<ordered_json::object_t&>();
+    return &members.emplace_back(std::move(name), nullptr).second;
+  }
+
+  std::vector<std::set<std::string>> names_;  // of the objects that are open
 };
 
 }  // namespace
@@ -238,7 +280,13 @@ void parse_json_events(std::string_view text, const std::string& source, JsonEve
 }
 
 json parse_json(std::string_view text, const std::string& source) {
-  TreeBuilder tree;
+  SortedTree tree;
+  parse_json_events(text, source, tree);
+  return std::move(tree.root);
+}
+
+ordered_json parse_ordered_json(std::string_view text, const std::string& source) {
+  OrderedTree tree;
   parse_json_events(text, source, tree);
   return std::move(tree.root);
 }

@@ -27,7 +27,11 @@ class JsonEvents {
 // InputError: "source:line:column: what is wrong" (columns count characters, from 1).
 nlohmann::json parse_json(std::string_view text, const std::string& source);
 
-// The same for a whole file. Throws InputError when it cannot be read or is larger than 256 MiB.
+// The same with the members of objects in the order of the text, and without Infinity and NaN. (The
+// library's own reader looks through all members of an object for each new one: quadratic time.)
+nlohmann::ordered_json parse_ordered_json(std::string_view text, const std::string& source);
+
+// The same as parse_json for a whole file. Throws InputError when it cannot be read or is larger than 256 MiB.
 nlohmann::json read_json_file(const std::string& path);
 
 // The same without building a tree, for documents too large for one. Duplicate keys are left to

@@ -63,8 +63,6 @@ std::string short_name(std::string_view model) {
   return std::string(is_path && slash != std::string_view::npos ? model.substr(slash + 1) : model);
 }
 
-std::string percent(double share) { return fmt::format("{:.0f}%", 100 * share); }
-
 Json speeds(const BenchResult& r) {
   return {{"median", r.tok_s_median},
           {"min", *std::min_element(r.tok_s.begin(), r.tok_s.end())},

@@ -11,8 +11,6 @@ namespace {
 constexpr const char* kLine =
     "| {:<10} | {:>8} | {:>9} | {:>5} | {:>6} | {:>6} | {:>7} | {:>10} |\n";
 
-std::string percent(double share) { return fmt::format("{:.0f}%", 100 * share); }
-
 std::string stage_line(const Profile::Stage& stage, const BenchResult& r, double total_ms) {
   const bool decode = r.n_prompt == 0;
   const auto steps = static_cast<double>(r.n_prompt + r.n_gen);
@@ -33,6 +31,8 @@ std::string stage_line(const Profile::Stage& stage, const BenchResult& r, double
 }
 
 }  // namespace
+
+std::string percent(double share) { return fmt::format("{:.0f}%", 100 * share); }
 
 std::string stage_table(const BenchResult& result) {
   std::vector<Profile::Stage> stages = result.stages;

@@ -10,6 +10,9 @@
 
 namespace krait::cli {
 
+// "47%"
+std::string percent(double share);
+
 // A table of the stages, the longest first, in microseconds per token (of a batch: per step).
 std::string stage_table(const BenchResult& result);
 

@@ -185,10 +185,7 @@ Command add_batch(CLI::App& program) {
   add_model_flags(*app, flags->open);
   add_machine_flags(*app, flags->open);
   add_output_flags(*app, flags->output);
-  return {app, [=](Console& console) {
-            console.configure(flags->output);
-            return run(*flags, console);
-          }};
+  return command<Flags>(app, flags, run);
 }
 
 }  // namespace krait::cli

@@ -133,10 +133,7 @@ Command add_bench(CLI::App& program) {
              [=](const std::string& word) { flags->format = parse_bench_format(word); })
       ->group("Output");
   add_output_flags(*app, flags->output);
-  return {app, [=](Console& console) {
-            console.configure(flags->output);
-            return run(*flags, console);
-          }};
+  return command<Flags>(app, flags, run);
 }
 
 }  // namespace krait::cli

@@ -180,10 +180,7 @@ Command add_generate(CLI::App& program) {
   add_machine_flags(*app, flags->open);
   add_chunk_flag(*app, flags->open);
   add_output_flags(*app, flags->output);
-  return {app, [=](Console& console) {
-            console.configure(flags->output);
-            return run(*flags, console);
-          }};
+  return command<Flags>(app, flags, run);
 }
 
 }  // namespace krait::cli

@@ -91,10 +91,7 @@ Command add_models(CLI::App& program) {
   app->add_flag("--names", flags->names, "Only the names, one a line; no model is looked into")
       ->group("Output");
   add_output_flags(*app, flags->output);
-  return {app, [=](Console& console) {
-            console.configure(flags->output);
-            return run(*flags, console);
-          }};
+  return command<Flags>(app, flags, run);
 }
 
 }  // namespace krait::cli

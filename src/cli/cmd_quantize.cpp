@@ -55,7 +55,8 @@ std::string to_text(const Flags& flags, const QuantizeResult& result) {
                      bits_per_weight(result.bytes_after, result.parameters));
 }
 
-int run(Flags flags, Console& console) {
+int run(const Flags& given, Console& console) {
+  Flags flags = given;
   flags.open.warn = log_warnings();
   flags.options.interrupt = &Console::interrupted();
   int64_t shown = -1;
@@ -98,10 +99,7 @@ Command add_quantize(CLI::App& program) {
   add_tokenizer_flag(*app, flags->open);
   add_threads_flag(*app, flags->open);
   add_output_flags(*app, flags->output);
-  return {app, [=](Console& console) {
-            console.configure(flags->output);
-            return run(*flags, console);
-          }};
+  return command<Flags>(app, flags, run);
 }
 
 }  // namespace krait::cli

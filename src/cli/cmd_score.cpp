@@ -119,10 +119,7 @@ Command add_score(CLI::App& program) {
            "Also write all logits: float32, one row per token, the logits after it",
            [=](const std::string& path) { flags->logits = path; })
       ->group("Output");
-  return {app, [=](Console& console) {
-            console.configure(flags->output);
-            return run(*flags, console);
-          }};
+  return command<Flags>(app, flags, run);
 }
 
 }  // namespace krait::cli

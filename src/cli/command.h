@@ -24,6 +24,16 @@ struct Command {
   std::function<int(Console&)> run;  // the exit code, after the flags have been read
 };
 
+// The command of `app`, whose flags have been read into `flags` by the time it runs.
+template <class Flags>
+Command command(CLI::App* app, std::shared_ptr<const Flags> flags,
+                int (*run)(const Flags&, Console&)) {
+  return {app, [flags = std::move(flags), run](Console& console) {
+            console.configure(flags->output);
+            return run(*flags, console);
+          }};
+}
+
 Command add_generate(CLI::App& program);
 Command add_chat(CLI::App& program);
 Command add_batch(CLI::App& program);

@@ -13,7 +13,7 @@
 #include "src/engine/batch_request.h"
 #include "src/engine/batch_response.h"
 #include "src/engine/batch_results.h"
-#include "src/engine/clock.h"
+#include "src/base/clock.h"
 #include "src/engine/scheduler.h"
 
 namespace krait {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <functional>
 #include <limits>
 #include <map>
@@ -197,46 +196,6 @@ bool is_chat_url(const ordered_json& url) {
   refuse("url", url, "\"/v1/completions\" or \"/v1/chat/completions\"");
 }
 
-// Keeps the members of objects in the order of the text, which chat templates print. The library's
-// own reader looks through all members of an object for each new one: quadratic time.
-class OrderedBuilder final : public JsonEvents {
- public:
-  void scalar(nlohmann::json&& value) override {
-    if (value.is_number_float() && !std::isfinite(value.get<double>()))
-      throw InputError("Infinity and NaN are no JSON");
-    add(ordered_json(std::move(value)));
-  }
-  void key(std::string&& name) override {
-    auto& members = open_.back()->get_ref<ordered_json::object_t&>();
-    slot_ = &static_cast<ordered_json::object_t::Container&>(members)
-                 .emplace_back(std::move(name), nullptr)
-                 .second;
-  }
-  void begin_object() override { open_.push_back(add(ordered_json::object())); }
-  void begin_array() override { open_.push_back(add(ordered_json::array())); }
-  void end_object() override { open_.pop_back(); }
-  void end_array() override { open_.pop_back(); }
-
-  ordered_json root;
-
- private:
-  ordered_json* add(ordered_json&& value) {
-    if (open_.empty()) return &(root = std::move(value));
-    if (open_.back()->is_object()) return &(*slot_ = std::move(value));
-    return &open_.back()->get_ref<ordered_json::array_t&>().emplace_back(std::move(value));
-  }
-
-  std::vector<ordered_json*> open_;  // containers do not grow while one of their values is open
-  ordered_json* slot_ = nullptr;     // the value of the latest key
-};
-
-ordered_json parse(std::string_view line) {
-  parse_json(line, "the line");  // refuses repeated keys
-  OrderedBuilder document;
-  parse_json_events(line, "the line", document);
-  return std::move(document.root);
-}
-
 // The whole line is the body, or a request that holds one.
 const ordered_json& body_of(const ordered_json& line, BatchRequest& r) {
   if (!line.is_object()) refuse("the line", line, "an object");
@@ -264,7 +223,7 @@ const ordered_json& body_of(const ordered_json& line, BatchRequest& r) {
 }  // namespace
 
 BatchRequest parse_json_request(std::string_view line, const GenerateOptions& defaults) {
-  const ordered_json document = parse(line);
+  const ordered_json document = parse_ordered_json(line, "the line");
   BatchRequest r;
   r.options = defaults;
   const ordered_json& body = body_of(document, r);

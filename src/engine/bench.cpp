@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "krait/error.h"
-#include "src/engine/clock.h"
+#include "src/base/clock.h"
 #include "src/engine/roof.h"
 
 namespace krait {

@@ -3,7 +3,7 @@
 
 #include "krait/engine.h"
 #include "krait/error.h"
-#include "src/engine/clock.h"
+#include "src/base/clock.h"
 
 namespace krait {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "krait/error.h"
 #include "src/base/utf8.h"
-#include "src/engine/clock.h"
+#include "src/base/clock.h"
 #include "src/engine/continuation.h"
 #include "src/engine/conversation_tree.h"
 

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "krait/error.h"
-#include "src/engine/clock.h"
+#include "src/base/clock.h"
 #include "src/engine/fingerprint.h"
 
 namespace krait {

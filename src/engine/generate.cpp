@@ -4,7 +4,7 @@
 
 #include "krait/engine.h"
 #include "krait/error.h"
-#include "src/engine/clock.h"
+#include "src/base/clock.h"
 #include "src/engine/continuation.h"
 
 namespace krait {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "krait/bench.h"
-#include "src/engine/clock.h"
+#include "src/base/clock.h"
 
 namespace krait {
 namespace {

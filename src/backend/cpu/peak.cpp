@@ -1,37 +1,32 @@
 #include "src/backend/cpu/peak.h"
 
 #include <algorithm>
-#include <chrono>
 #include <numeric>
 #include <thread>
 #include <vector>
 
+#include "src/base/clock.h"
+
 namespace krait {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr double kSeconds = 40e-3;
 constexpr double kPieceSeconds = 50e-6;  // well below a time slice
 constexpr int kLeastPieces = 40;
 
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
 // Iterations per second of this thread while it runs: the median piece was not interrupted.
 double iterations_per_second(void (*kernel)(int64_t, float*) noexcept) {
   float sink[16] = {};
   const auto piece = [&](int64_t iterations) {
-    const auto start = Clock::now();
+    const Stopwatch watch;
     kernel(iterations, sink);
-    return seconds_since(start);
+    return watch.ms() * 1e-3;
   };
   int64_t iterations = 1;
   while (piece(iterations) < kPieceSeconds) iterations *= 2;
   std::vector<double> seconds;
-  const auto start = Clock::now();
-  while (seconds_since(start) < kSeconds || std::ssize(seconds) < kLeastPieces)
+  const Stopwatch watch;
+  while (watch.ms() * 1e-3 < kSeconds || std::ssize(seconds) < kLeastPieces)
     seconds.push_back(piece(iterations));
   const auto middle = seconds.begin() + std::ssize(seconds) / 2;
   std::nth_element(seconds.begin(), middle, seconds.end());
