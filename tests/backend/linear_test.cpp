@@ -136,19 +136,22 @@ TEST_P(LinearTest, BitsDoNotDependOnGroupingOrThreads) {
 }
 
 TEST_P(LinearTest, EmbedGivesTheStoredRow) {
-  constexpr int64_t kRows = 70, kCols = 365;
-  Random random(3);
-  const std::vector<float> w = random.values(kRows * kCols);
-  const auto backend = this->backend(1);
-  const StoredTensor stored(w, {kRows, kCols}, DType::f32);
-  const auto matrix = backend->matrix(stored.tensor(), type(), "w");
-  const std::vector<float> exact = stored_values(w, kCols, type());
-  const std::vector<int32_t> ids = {0, 31, 32, 15, 16, 69, 47};
-  TestRows out({}, static_cast<int64_t>(ids.size()), kCols);
-  backend->embed(*matrix, ids, out.view);
-  for (size_t t = 0; t < ids.size(); ++t)
-    for (int64_t k = 0; k < kCols; ++k)
-      EXPECT_EQ(out.values()[t * kCols + k], exact[ids[t] * kCols + k]);
+  constexpr int64_t kRows = 70;
+  // Converted from float32, and, in rows of whole blocks, stored as what it becomes.
+  for (const auto& [cols, from] : {std::pair{int64_t{365}, DType::f32}, {int64_t{512}, type()}}) {
+    Random random(3);
+    const std::vector<float> w = random.values(kRows * cols);
+    const auto backend = this->backend(1);
+    const StoredTensor stored(w, {kRows, cols}, from, 1);
+    const auto matrix = backend->matrix(stored.tensor(), type(), "w");
+    const std::vector<float> exact = stored_values(w, cols, type());
+    const std::vector<int32_t> ids = {0, 31, 32, 15, 16, 69, 47};
+    TestRows out({}, static_cast<int64_t>(ids.size()), cols);
+    backend->embed(*matrix, ids, out.view);
+    for (size_t t = 0; t < ids.size(); ++t)
+      for (int64_t k = 0; k < cols; ++k)
+        EXPECT_EQ(out.values()[t * cols + k], exact[ids[t] * cols + k]);
+  }
 }
 
 TEST_P(LinearTest, NonFiniteActivationsShowInTheResult) {

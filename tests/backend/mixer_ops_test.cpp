@@ -197,11 +197,13 @@ TEST_P(MixerOpsTest, ScanMatchesTheReferenceAndSplitsAnywhere) {
 }
 
 TEST_P(MixerOpsTest, ScanWithFastDecayForgetsWithoutNan) {
-  ScanData s(16, 16, 4, 1);
-  s.a.assign(s.a.size(), -16.0f);
-  s.dt_bias.assign(s.dt_bias.size(), 50.0f);  // exp(-16 * 50) is 0
-  std::vector<float> state;
-  for (const float y : run_scan(*backend_, s, 4, state)) EXPECT_TRUE(std::isfinite(y));
+  for (const float decay : {-16.0f, -3e38f}) {  // exp(-16 * 50) is 0; dt A may be -infinity
+    ScanData s(16, 16, 4, 1);
+    s.a.assign(s.a.size(), decay);
+    s.dt_bias.assign(s.dt_bias.size(), 50.0f);
+    std::vector<float> state;
+    for (const float y : run_scan(*backend_, s, 4, state)) EXPECT_TRUE(std::isfinite(y)) << decay;
+  }
 }
 
 TEST_P(MixerOpsTest, SegmentsOfOneStepAreIndependentSequences) {

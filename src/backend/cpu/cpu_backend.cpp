@@ -343,11 +343,8 @@ class CpuBackend final : public Backend {
   }
 
   cpu::RoundedRows round(Rows x) {
-    // An odd number of cache lines: rows a power of two apart would fall on each other in the
-    // cache.
-    constexpr int64_t kLine = 64 / sizeof(uint16_t);
     cpu::RoundedRows rows;
-    rows.stride = (cpu::ceil_div(x.cols, kLine) | 1) * kLine;
+    rows.stride = 2 * row_stride(cpu::ceil_div(x.cols, 2));  // two to a float
     rows.x = reinterpret_cast<uint16_t*>(
         scratch(x.rows * rows.stride * static_cast<int64_t>(sizeof(uint16_t))));
     split(x.rows, x.rows * x.cols, [&](int64_t first, int64_t last) {
