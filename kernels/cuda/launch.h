@@ -1,0 +1,59 @@
+// Starting kernels (see device.h), on a GPU or on its twin.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cuda/device.h"
+
+namespace krait::cuda {
+
+// A queue of work that runs in order: a cudaStream_t; on the twin nothing.
+using Stream = struct StreamHandle*;
+
+struct Shape {
+  int64_t blocks_x = 1;
+  int64_t blocks_y = 1;
+  int threads = 0;          // per block, a multiple of kWarp, at most Kernel::kThreads
+  size_t shared_bytes = 0;  // of shared_memory()
+};
+
+#if defined(__CUDACC__)
+
+template <class Kernel>
+__global__ void __launch_bounds__(Kernel::kThreads, Kernel::kMinBlocks)
+    run_kernel(const __grid_constant__ Kernel kernel) {
+  kernel();
+}
+
+// Errors stay with the CUDA runtime, for the next call that checks.
+template <class Kernel>
+void launch(Stream stream, const Shape& shape, const Kernel& kernel) noexcept {
+  if (shape.shared_bytes > size_t{48} << 10)
+    cudaFuncSetAttribute(run_kernel<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                         static_cast<int>(shape.shared_bytes));
+  cudaLaunchAttribute overlap{};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim =
+      dim3(static_cast<unsigned>(shape.blocks_x), static_cast<unsigned>(shape.blocks_y));
+  config.blockDim = dim3(static_cast<unsigned>(shape.threads));
+  config.dynamicSmemBytes = shape.shared_bytes;
+  config.stream = reinterpret_cast<cudaStream_t>(stream);
+  config.attrs = &overlap;
+  config.numAttrs = 1;
+  cudaLaunchKernelEx(&config, run_kernel<Kernel>, kernel);
+}
+
+#else
+
+template <class Kernel>
+void launch(Stream, const Shape& shape, const Kernel& kernel) noexcept {
+  static_assert(Kernel::kThreads % kWarp == 0 && Kernel::kMinBlocks >= 1);
+  twin::run(shape.blocks_x, shape.blocks_y, shape.threads, shape.shared_bytes, kernel);
+}
+
+#endif
+
+}  // namespace krait::cuda
