@@ -188,10 +188,24 @@ KRAIT_DEVICE float exp2_fast(float x) {
   return y;
 }
 KRAIT_DEVICE float reciprocal_root(float x) { return __frsqrt_rn(x); }
+// Sums of two pairs of bf16, rounded to bf16.
+KRAIT_DEVICE uint32_t add_bf16(uint32_t a, uint32_t b) {
+  constexpr uint32_t kOnes = 0x3f803f80u;
+  uint32_t sum;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(sum) : "r"(a), "r"(kOnes), "r"(b));
+  return sum;
+}
 #else
 
 // The twin declares the same functions; see kernels/cuda/twin/twin.h.
 
+#endif
+
+#if !defined(__CUDACC__)
+KRAIT_DEVICE uint32_t add_bf16(uint32_t a, uint32_t b) {
+  return pack_bf16(float_of_bits(a << 16) + float_of_bits(b << 16),
+                   float_of_bits(a & 0xffff0000u) + float_of_bits(b & 0xffff0000u));
+}
 #endif
 
 // ---- the same on both ---------------------------------------------------------------------------
