@@ -3,11 +3,14 @@
 // slices of its row tiles. What the product reads (Source) and what becomes of a result (Sink) are
 // parameters, so that neighbouring operations join it without passing through memory.
 //
-//   Source   void prepare(std::byte* shared)        by the whole block, before the first value
+//   Source   auto open(std::byte* shared)           by the whole block, before the first value;
+//   gives
+//                                                   a reader:
 //            Float2 pair(int token, int64_t k)      activations k and k + 1, k even and < cols - 1
 //            float value(int token, int64_t k)
-//            static int64_t shared_bytes(...)       what prepare() needs
-//   Sink     void put(int row, int token, float sum)
+//   Sink     kLanes                                 neighbouring lanes that get each result
+//            void put(const Reader&, bool real, int row, int token, int lane, float sum)
+//                                                   by whole warps; not `real`: nothing to do
 #pragma once
 
 #include "kernels/cuda/kernels.h"
@@ -21,7 +24,7 @@ struct PlainSource {
   Rows x;
   bool pairs_aligned = false;  // both the rows and their stride are even numbers of floats
 
-  KRAIT_DEVICE void prepare(std::byte*) const {}
+  KRAIT_DEVICE const PlainSource& open(std::byte*) const { return *this; }
   KRAIT_DEVICE float value(int token, int64_t k) const { return x.data[token * x.stride + k]; }
   KRAIT_DEVICE Float2 pair(int token, int64_t k) const {
     const float* at = x.data + token * x.stride + k;
@@ -31,11 +34,14 @@ struct PlainSource {
 
 // out[t] (+)= sum (+ bias).
 struct PlainSink {
+  static constexpr int kLanes = 1;
   const float* bias = nullptr;
   Rows out;
   bool accumulate = false;
 
-  KRAIT_DEVICE void put(int row, int token, float sum) const {
+  template <class Reader>
+  KRAIT_DEVICE void put(const Reader&, bool real, int row, int token, int, float sum) const {
+    if (!real) return;
     float* at = out.data + token * out.stride + row;
     if (bias) sum += bias[row];
     *at = accumulate ? *at + sum : sum;
@@ -62,14 +68,18 @@ struct FewProduct {
   Sink sink;
 
   // Bytes of the slices' sums; the source's memory lies behind them.
-  static constexpr size_t sums_bytes(int warps) { return size_t{4} * kTileRows * 8 * ColumnTiles * warps; }
+  static constexpr size_t sums_bytes(int warps) {
+    return size_t{4} * kTileRows * 8 * ColumnTiles * warps;
+  }
 
   struct Sums {
     float of[ColumnTiles][4];
   };
 
   // Operand b of one step: the lane's column of each column tile.
-  KRAIT_DEVICE void activations(int64_t k0, int lane, uint32_t (&b)[ColumnTiles][2]) const {
+  template <class Reader>
+  KRAIT_DEVICE void activations(const Reader& reader, int64_t k0, int lane,
+                                uint32_t (&b)[ColumnTiles][2]) const {
     const int column = lane / 4, part = column % kColumns;
     const int64_t k = k0 + lane % 4 * 2;
     KRAIT_UNROLL
@@ -79,7 +89,7 @@ struct FewProduct {
       KRAIT_UNROLL
       for (int half = 0; half < 2; ++half) {
         Float2 v{0, 0};
-        if (real) v = pair_inside(token, k + half * 8);
+        if (real) v = pair_inside(reader, token, k + half * 8);
         uint32_t bits = take_part(v);
         KRAIT_UNROLL
         for (int p = 1; p < Parts; ++p) {
@@ -91,14 +101,17 @@ struct FewProduct {
     }
   }
 
-  KRAIT_DEVICE Float2 pair_inside(int token, int64_t k) const {
-    if (k + 1 < w.cols) return source.pair(token, k);
-    return {k < w.cols ? source.value(token, k) : 0.0f, 0.0f};
+  template <class Reader>
+  KRAIT_DEVICE Float2 pair_inside(const Reader& reader, int token, int64_t k) const {
+    if (k + 1 < w.cols) return reader.pair(token, k);
+    return {k < w.cols ? reader.value(token, k) : 0.0f, 0.0f};
   }
 
   // Adds the blocks of one tile, which begins with step `step` of the row.
-  KRAIT_DEVICE void add_tile(const RawTile<F>& raw, int step, const std::byte* scales,
-                             const std::byte* supers, int lane, Sums& sums) const {
+  template <class Reader>
+  KRAIT_DEVICE void add_tile(const Reader& reader, const RawTile<F>& raw, int step,
+                             const std::byte* scales, const std::byte* supers, int lane,
+                             Sums& sums) const {
     KRAIT_UNROLL
     for (int begin = 0; begin < steps_per_tile(F); begin += kScaleSteps) {
       Scale scale{};
@@ -109,7 +122,7 @@ struct FewProduct {
       for (int s = begin; s < begin + kScaleSteps; ++s) {
         uint32_t a[kWeightParts][4], b[ColumnTiles][2];
         weights_of_step<F>(raw, s, a);
-        activations(static_cast<int64_t>(step + s) * kStep, lane, b);
+        activations(reader, static_cast<int64_t>(step + s) * kStep, lane, b);
         KRAIT_UNROLL
         for (int tile = 0; tile < ColumnTiles; ++tile) {
           KRAIT_UNROLL
@@ -158,20 +171,20 @@ struct FewProduct {
 
     wait_for_predecessor();
     auto* parts = reinterpret_cast<float*>(shared_memory());
-    source.prepare(shared_memory() + sums_bytes(thread_count() / kWarp));
+    const auto& reader = source.open(shared_memory() + sums_bytes(thread_count() / kWarp));
     Sums sums{};
     for (int tile = first; tile < end; tile += kAhead) {
       KRAIT_UNROLL
       for (int i = 0; i < kAhead; ++i) {
         if (tile + i >= end) break;
-        add_tile(raw[i], (tile + i) * steps_per_tile(F), scales, supers, lane, sums);
+        add_tile(reader, raw[i], (tile + i) * steps_per_tile(F), scales, supers, lane, sums);
         if (tile + i + kAhead < end)
           raw[i].load_global(tiles + int64_t{kBytes} * (tile + i + kAhead), lane);
       }
     }
     share(sums, parts + warp * kTileRows * 8 * ColumnTiles, lane);
     sync_block();
-    finish(parts);
+    finish(reader, parts);
   }
 
   // The lane's sums to parts [row][column] of its warp.
@@ -186,23 +199,25 @@ struct FewProduct {
     }
   }
 
-  // Steps 3 and 4 of the order, a thread for each row and token.
-  KRAIT_DEVICE void finish(const float* parts) const {
+  // Steps 3 and 4 of the order, Sink::kLanes lanes for each row and token.
+  template <class Reader>
+  KRAIT_DEVICE void finish(const Reader& reader, const float* parts) const {
     constexpr int kWarpParts = kTileRows * 8 * ColumnTiles;
-    const int results = tiles_per_block * kTileRows * tokens;
-    for (int i = thread_index(); i < results; i += thread_count()) {
-      const int in_block = i % (tiles_per_block * kTileRows),
-                token = i / (tiles_per_block * kTileRows);
-      const int row = block_x() * tiles_per_block * kTileRows + in_block;
-      if (row >= w.rows) continue;
-      const float* from = parts + in_block / kTileRows * slices * kWarpParts +
-                          in_block % kTileRows * 8 * ColumnTiles + token * kColumns;
+    const int rows = tiles_per_block * kTileRows, lanes = rows * tokens * Sink::kLanes;
+    for (int base = 0; base < lanes; base += thread_count()) {
+      const int i = base + thread_index(), in_block = i / Sink::kLanes % rows;
+      const int token = i / Sink::kLanes / rows, row = block_x() * rows + in_block;
+      const bool real = i < lanes && row < w.rows;
       float columns[kColumns] = {};
-      for (int slice = 0; slice < slices; ++slice) {
-        KRAIT_UNROLL
-        for (int c = 0; c < kColumns; ++c) columns[c] += from[slice * kWarpParts + c];
+      if (real) {
+        const float* from = parts + in_block / kTileRows * slices * kWarpParts +
+                            in_block % kTileRows * 8 * ColumnTiles + token * kColumns;
+        for (int slice = 0; slice < slices; ++slice) {
+          KRAIT_UNROLL
+          for (int c = 0; c < kColumns; ++c) columns[c] += from[slice * kWarpParts + c];
+        }
       }
-      sink.put(row, token, sum_columns(columns));
+      sink.put(reader, real, row, token, i % Sink::kLanes, sum_columns(columns));
     }
   }
 
