@@ -24,6 +24,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/cuda/types.h"
+
 #if defined(__CUDACC__)
 #include <cuda_runtime.h>
 #define KRAIT_DEVICE __device__ __forceinline__
@@ -35,21 +37,6 @@
 #endif
 
 namespace krait::cuda {
-
-inline constexpr int kWarp = 32;
-
-struct alignas(8) Float2 {
-  float x, y;
-};
-struct alignas(16) Float4 {
-  float x, y, z, w;
-};
-struct alignas(8) Word2 {
-  uint32_t x, y;
-};
-struct alignas(16) Word4 {
-  uint32_t x, y, z, w;
-};
 
 #if defined(__CUDACC__)
 
@@ -195,18 +182,7 @@ KRAIT_DEVICE uint32_t add_bf16(uint32_t a, uint32_t b) {
   asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(sum) : "r"(a), "r"(kOnes), "r"(b));
   return sum;
 }
-#else
-
-// The twin declares the same functions; see kernels/cuda/twin/twin.h.
-
-#endif
-
-#if !defined(__CUDACC__)
-KRAIT_DEVICE uint32_t add_bf16(uint32_t a, uint32_t b) {
-  return pack_bf16(float_of_bits(a << 16) + float_of_bits(b << 16),
-                   float_of_bits(a & 0xffff0000u) + float_of_bits(b & 0xffff0000u));
-}
-#endif
+#endif  // the twin declares the same functions
 
 // ---- the same on both ---------------------------------------------------------------------------
 KRAIT_DEVICE float low_bf16(uint32_t pair) { return float_of_bits(pair << 16); }
