@@ -24,6 +24,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/cuda/types.h"
+
 #if defined(__CUDACC__)
 #include <cuda_runtime.h>
 #define KRAIT_DEVICE __device__ __forceinline__
@@ -35,21 +37,6 @@
 #endif
 
 namespace krait::cuda {
-
-inline constexpr int kWarp = 32;
-
-struct alignas(8) Float2 {
-  float x, y;
-};
-struct alignas(16) Float4 {
-  float x, y, z, w;
-};
-struct alignas(8) Word2 {
-  uint32_t x, y;
-};
-struct alignas(16) Word4 {
-  uint32_t x, y, z, w;
-};
 
 #if defined(__CUDACC__)
 
@@ -188,11 +175,14 @@ KRAIT_DEVICE float exp2_fast(float x) {
   return y;
 }
 KRAIT_DEVICE float reciprocal_root(float x) { return __frsqrt_rn(x); }
-#else
-
-// The twin declares the same functions; see kernels/cuda/twin/twin.h.
-
-#endif
+// Sums of two pairs of bf16, rounded to bf16.
+KRAIT_DEVICE uint32_t add_bf16(uint32_t a, uint32_t b) {
+  constexpr uint32_t kOnes = 0x3f803f80u;
+  uint32_t sum;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(sum) : "r"(a), "r"(kOnes), "r"(b));
+  return sum;
+}
+#endif  // the twin declares the same functions
 
 // ---- the same on both ---------------------------------------------------------------------------
 KRAIT_DEVICE float low_bf16(uint32_t pair) { return float_of_bits(pair << 16); }

@@ -1,0 +1,67 @@
+// Chooses the kernel of a product: few tokens at a time, or many.
+#include "kernels/cuda/product_few.h"
+#include "kernels/cuda/product_many.h"
+
+namespace krait::cuda {
+namespace {
+
+constexpr int kFewTiles = 2;  // column tiles of 8 that FewProduct takes at most
+
+constexpr int parts_of(Format format, bool round) {
+  return format == Format::f32 ? 3 : format == Format::bf16 && round ? 1 : 2;
+}
+
+bool is_few(Format format, int tokens, bool round) noexcept {
+  return tokens * columns_per_token(parts_of(format, round)) <= kFewTiles * 8;
+}
+
+bool even(const Rows& rows) noexcept {
+  return reinterpret_cast<uintptr_t>(rows.data) % 8 == 0 && rows.stride % 2 == 0;
+}
+
+template <Format F, int Parts>
+void product_as(Stream stream, const Product& p) noexcept {
+  const int columns = p.tokens * columns_per_token(Parts);
+  if (columns <= kFewTiles * 8) {
+    const PlainSource source{p.x, even(p.x)};
+    const PlainSink sink{p.bias, p.out, p.accumulate};
+    if (columns <= 8)
+      few_product<F, Parts, 1>(stream, p.w, p.tokens, source, 0, sink);
+    else
+      few_product<F, Parts, 2>(stream, p.w, p.tokens, source, 0, sink);
+    return;
+  }
+  split_rows<Parts>(stream, p);
+  constexpr bool kPlain = F == Format::bf16;
+  if (columns <= 64 || (p.w.rows <= 256 && columns <= 4096)) {
+    many_product<F, Parts, 2, 2, 1, 4>(stream, p);  // 32 rows, 64 columns
+  } else if (columns <= 512 || !kPlain) {
+    many_product<F, Parts, 2, 2, 2, 4>(stream, p);  // 64 rows, 64 columns
+  } else {
+    many_product<F, Parts, 4, 2, 2, kPlain ? 8 : 4>(stream, p);  // 128 rows, 128 columns
+  }
+}
+
+}  // namespace
+
+int64_t product_scratch(const Weights& w, int32_t tokens, bool round) noexcept {
+  if (is_few(w.format, tokens, round)) return 0;
+  const int64_t padded = ceil_div(w.cols, kChunk) * int64_t{kChunk};
+  return int64_t{tokens} * columns_per_token(parts_of(w.format, round)) * padded * 2;
+}
+
+void product(Stream stream, const Product& p) noexcept {
+  switch (p.w.format) {
+    case Format::f32: return product_as<Format::f32, 3>(stream, p);
+    case Format::f16: return product_as<Format::f16, 2>(stream, p);
+    case Format::bf16:
+      return p.round ? product_as<Format::bf16, 1>(stream, p)
+                     : product_as<Format::bf16, 2>(stream, p);
+    case Format::q8_0: return product_as<Format::q8_0, 2>(stream, p);
+    case Format::q4_0: return product_as<Format::q4_0, 2>(stream, p);
+    case Format::q4_k: return product_as<Format::q4_k, 2>(stream, p);
+    case Format::q6_k: return product_as<Format::q6_k, 2>(stream, p);
+  }
+}
+
+}  // namespace krait::cuda

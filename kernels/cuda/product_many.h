@@ -1,0 +1,304 @@
+// A product for many tokens, at the speed of the tensor cores: blocks of warps hold a rectangle of
+// results in registers and bring weights and activations through shared memory, chunk of 64 columns
+// by chunk. The activations come as bf16 parts, made once by SplitRows.
+#pragma once
+
+#include <algorithm>
+
+#include "kernels/cuda/kernels.h"
+#include "kernels/cuda/product_order.h"
+#include "kernels/cuda/product_weights.h"
+
+namespace krait::cuda {
+
+// parts[column][k]: column = token * kColumns + part, rows of `padded` columns, zeros behind cols.
+template <int Parts>
+struct SplitRows {
+  static constexpr int kThreads = 256;
+  static constexpr int kMinBlocks = 4;
+  static constexpr int kColumns = columns_per_token(Parts);
+  Rows x;
+  int32_t tokens = 0, cols = 0, padded = 0;
+  uint32_t* parts = nullptr;
+
+  KRAIT_DEVICE void operator()() const {
+    release_successor();
+    wait_for_predecessor();
+    const int64_t pairs = padded / 2;
+    for (int64_t i = int64_t{block_x()} * kThreads + thread_index(); i < tokens * pairs;
+         i += int64_t{blocks_x()} * kThreads) {
+      const int64_t token = i / pairs, k = i % pairs * 2;
+      const float* at = x.data + token * x.stride + k;
+      Float2 v{k < cols ? at[0] : 0.0f, k + 1 < cols ? at[1] : 0.0f};
+      KRAIT_UNROLL
+      for (int part = 0; part < kColumns; ++part)
+        parts[(token * kColumns + part) * pairs + i % pairs] = part < Parts ? take_part(v) : 0u;
+    }
+  }
+};
+
+// Tiles of a warp: RowTiles x 16 rows and ColumnTiles x 8 columns; WarpRows x WarpColumns warps.
+template <Format F, int Parts, int WarpRows, int WarpColumns, int RowTiles, int ColumnTiles>
+struct ManyProduct {
+  static constexpr int kThreads = WarpRows * WarpColumns * kWarp;
+  static constexpr int kMinBlocks = kThreads >= 256 ? 1 : 2;
+  static constexpr int kColumns = columns_per_token(Parts);
+  static constexpr int kBlockRowTiles = WarpRows * RowTiles;
+  static constexpr int kBlockColumns = WarpColumns * ColumnTiles * 8;
+  static constexpr int kStages = 4;
+  static constexpr int kWeightParts = weight_parts(F);
+  static constexpr bool kScaled = steps_per_scale(F) > 0;
+  static constexpr int kScaleSteps = kScaled ? steps_per_scale(F) : steps_per_tile(F);
+  static constexpr int kChunkTiles = kChunk / tile_cols(F);
+  static constexpr int kTileAll = loads_per_tile(F) * kTileBytes;
+  static constexpr int kChunkBytes = kChunkTiles * kTileAll;  // of weights, per row tile
+  static constexpr int kWeightBytes = kBlockRowTiles * kChunkBytes;
+  static constexpr int kColumnBytes = kChunk * 2;
+  static constexpr int kStageBytes = kWeightBytes + kBlockColumns * kColumnBytes;
+  static constexpr size_t kShared = size_t{kStages} * kStageBytes;
+  static_assert(ColumnTiles % 2 == 0);
+
+  Weights w;
+  Layout layout;
+  int32_t tokens = 0, padded = 0, slices = 1, chunks = 1;
+  const std::byte* parts = nullptr;
+  const float* bias = nullptr;
+  Rows out;
+  bool accumulate = false;
+
+  struct Sums {
+    float of[RowTiles][ColumnTiles][4];
+  };
+
+  // Starts the copies of one chunk into its stage.
+  KRAIT_DEVICE void fetch(int chunk, std::byte* stage) const {
+    const int64_t row_tile = int64_t{block_y()} * kBlockRowTiles;
+    for (int i = thread_index(); i < kWeightBytes / 16; i += kThreads) {
+      const int tile = i * 16 / kChunkBytes, at = i * 16 % kChunkBytes;
+      const int64_t byte = int64_t{chunk} * kChunkBytes + at;
+      const bool real = row_tile + tile < layout.row_tiles && byte < layout.row_tile_bytes;
+      copy_async(stage + i * 16,
+                 real ? w.tiles + (row_tile + tile) * layout.row_tile_bytes + byte : w.tiles, real);
+    }
+    std::byte* columns = stage + kWeightBytes;
+    const int64_t first = int64_t{block_x()} * kBlockColumns;
+    for (int i = thread_index(); i < kBlockColumns * 8; i += kThreads) {
+      const int column = i / 8, part = i % 8;
+      const bool real = first + column < int64_t{tokens} * kColumns;
+      const int64_t byte = ((first + column) * padded + int64_t{chunk} * kChunk) * 2 + part * 16;
+      copy_async(columns + column * kColumnBytes + (part ^ column % 8) * 16,
+                 real ? parts + byte : parts, real);
+    }
+  }
+
+  // Operand b of one step of a chunk, two column tiles at a time.
+  KRAIT_DEVICE static void activations(const std::byte* columns, int step, int lane,
+                                       uint32_t (&b)[ColumnTiles][2]) {
+    KRAIT_UNROLL
+    for (int tile = 0; tile < ColumnTiles; tile += 2) {
+      const int column = tile * 8 + lane / 16 * 8 + lane % 8, part = step * 2 + lane / 8 % 2;
+      uint32_t four[4];
+      load_matrices(four, columns + column * kColumnBytes + (part ^ column % 8) * 16);
+      b[tile][0] = four[0];
+      b[tile][1] = four[1];
+      b[tile + 1][0] = four[2];
+      b[tile + 1][1] = four[3];
+    }
+  }
+
+  // Adds one chunk. `first_tile` is the warp's first row tile.
+  KRAIT_DEVICE void add_chunk(const std::byte* weights, const std::byte* columns, int chunk,
+                              int64_t first_tile, int lane, Sums& sums) const {
+    const int tiles =
+        static_cast<int>(at_most(kChunkTiles, layout.k_tiles - int64_t{chunk} * kChunkTiles));
+    for (int tile = 0; tile < tiles; ++tile) {
+      RawTile<F> raw[RowTiles];
+      KRAIT_UNROLL
+      for (int r = 0; r < RowTiles; ++r)
+        raw[r].load_shared(weights + r * kChunkBytes + tile * kTileAll, lane);
+      KRAIT_UNROLL
+      for (int begin = 0; begin < steps_per_tile(F); begin += kScaleSteps) {
+        const int step = tile * steps_per_tile(F) + begin;
+        if constexpr (kScaled) {
+          add_scaled_block(raw, begin, columns, step, chunk * (kChunk / kStep) + step, first_tile,
+                           lane, sums);
+        } else {
+          uint32_t b[ColumnTiles][2];
+          activations(columns, step, lane, b);
+          multiply(raw, begin, b, sums);
+        }
+      }
+    }
+  }
+
+  KRAIT_DEVICE static void multiply(const RawTile<F> (&raw)[RowTiles], int step,
+                                    const uint32_t (&b)[ColumnTiles][2], Sums& sums) {
+    KRAIT_UNROLL
+    for (int r = 0; r < RowTiles; ++r) {
+      uint32_t a[kWeightParts][4];
+      weights_of_step<F>(raw[r], step, a);
+      KRAIT_UNROLL
+      for (int c = 0; c < ColumnTiles; ++c) {
+        KRAIT_UNROLL
+        for (int part = 0; part < kWeightParts; ++part) mma_bf16(sums.of[r][c], a[part], b[c]);
+      }
+    }
+  }
+
+  // One scaled block: `step` in the chunk, `row_step` in the row.
+  KRAIT_DEVICE void add_scaled_block(const RawTile<F> (&raw)[RowTiles], int begin,
+                                     const std::byte* columns, int step, int row_step,
+                                     int64_t first_tile, int lane, Sums& sums) const {
+    Sums block{};
+    float ones[ColumnTiles][4] = {};
+    KRAIT_UNROLL
+    for (int s = 0; s < kScaleSteps; ++s) {
+      uint32_t b[ColumnTiles][2];
+      activations(columns, step + s, lane, b);
+      multiply(raw, begin + s, b, block);
+      if constexpr (F == Format::q4_k) {
+        KRAIT_UNROLL
+        for (int c = 0; c < ColumnTiles; ++c) mma_ones(ones[c], b[c]);
+      }
+    }
+    KRAIT_UNROLL
+    for (int r = 0; r < RowTiles; ++r) {
+      const int64_t row_tile = at_most(first_tile + r, layout.row_tiles - 1);
+      const Scale scale = scale_of<F>(
+          w.scales + row_tile * layout.scale_bytes,
+          w.scales + layout.row_tiles * layout.scale_bytes + row_tile * layout.super_bytes,
+          row_step, lane / 4);
+      KRAIT_UNROLL
+      for (int c = 0; c < ColumnTiles; ++c) {
+        KRAIT_UNROLL
+        for (int i = 0; i < 4; ++i) {
+          float& sum = sums.of[r][c][i];
+          sum = multiply_add(i < 2 ? scale.low : scale.high, block.of[r][c][i], sum);
+          if constexpr (F == Format::q4_k)
+            sum = multiply_add(-(i < 2 ? scale.min_low : scale.min_high), ones[c][i], sum);
+        }
+      }
+    }
+  }
+
+  KRAIT_DEVICE void operator()() const {
+    release_successor();
+    wait_for_predecessor();
+    std::byte* shared = shared_memory();
+    const int lane = lane_index(), warp = warp_index();
+    const int warp_row = warp / WarpColumns * RowTiles,
+              warp_column = warp % WarpColumns * ColumnTiles;
+    const int64_t first_tile = int64_t{block_y()} * kBlockRowTiles + warp_row;
+    KRAIT_UNROLL
+    for (int stage = 0; stage < kStages - 1; ++stage) {
+      if (stage < chunks) fetch(stage, shared + stage * kStageBytes);
+      copy_commit();
+    }
+    Sums sums{}, total{};
+    int slice = 0, slice_end = slice_begin(1, slices, chunks);
+    for (int chunk = 0; chunk < chunks; ++chunk) {
+      copy_wait<kStages - 2>();
+      sync_block();
+      const int ahead = chunk + kStages - 1;
+      if (ahead < chunks) fetch(ahead, shared + ahead % kStages * kStageBytes);
+      copy_commit();
+      const std::byte* stage = shared + chunk % kStages * kStageBytes;
+      add_chunk(stage + warp_row * kChunkBytes,
+                stage + kWeightBytes + warp_column * 8 * kColumnBytes, chunk, first_tile, lane,
+                sums);
+      if (chunk + 1 == slice_end) {
+        add_slice(sums, total);
+        slice_end = slice_begin(++slice + 1, slices, chunks);
+      }
+    }
+    copy_wait<0>();
+    const int64_t first_column = int64_t{block_x()} * kBlockColumns + warp_column * 8;
+    finish(total, first_tile * kTileRows, first_column, lane);
+  }
+
+  KRAIT_DEVICE static void add_slice(Sums& sums, Sums& total) {
+    KRAIT_UNROLL
+    for (int r = 0; r < RowTiles; ++r) {
+      KRAIT_UNROLL
+      for (int c = 0; c < ColumnTiles; ++c) {
+        KRAIT_UNROLL
+        for (int i = 0; i < 4; ++i) {
+          total.of[r][c][i] += sums.of[r][c][i];
+          sums.of[r][c][i] = 0;
+        }
+      }
+    }
+  }
+
+  KRAIT_DEVICE void put(int64_t row, int64_t token, float sum) const {
+    if (row >= w.rows || token >= tokens) return;
+    float* at = out.data + token * out.stride + row;
+    if (bias) sum += bias[row];
+    *at = accumulate ? *at + sum : sum;
+  }
+
+  // Step 4 of the order: a lane holds two neighbouring columns.
+  KRAIT_DEVICE void finish(const Sums& total, int64_t first_row, int64_t first_column,
+                           int lane) const {
+    KRAIT_UNROLL
+    for (int r = 0; r < RowTiles; ++r) {
+      KRAIT_UNROLL
+      for (int c = 0; c < ColumnTiles; ++c) {
+        const int64_t column = first_column + c * 8 + lane % 4 * 2;
+        KRAIT_UNROLL
+        for (int half = 0; half < 2; ++half) {
+          const int64_t row = first_row + r * kTileRows + half * 8 + lane / 4;
+          const float low = total.of[r][c][2 * half], high = total.of[r][c][2 * half + 1];
+          if constexpr (kColumns == 1) {
+            put(row, column, low);
+            put(row, column + 1, high);
+          } else if constexpr (kColumns == 2) {
+            put(row, column / 2, low + high);
+          } else {
+            const float pair = low + high, other = shuffle_xor(pair, 1);
+            if (lane % 2 == 0) put(row, column / 4, pair + other);
+          }
+        }
+      }
+    }
+  }
+};
+
+template <Format F, int Parts, int WarpRows, int WarpColumns, int RowTiles, int ColumnTiles>
+void many_product(Stream stream, const Product& p) noexcept {
+  using Kernel = ManyProduct<F, Parts, WarpRows, WarpColumns, RowTiles, ColumnTiles>;
+  Kernel kernel;
+  kernel.w = p.w;
+  kernel.layout = layout_of(F, p.w.rows, p.w.cols);
+  kernel.tokens = p.tokens;
+  kernel.chunks = ceil_div(p.w.cols, kChunk);
+  kernel.padded = kernel.chunks * kChunk;
+  kernel.slices = slices_of(p.w.rows, p.w.cols);
+  kernel.parts = p.scratch;
+  kernel.bias = p.bias;
+  kernel.out = p.out;
+  kernel.accumulate = p.accumulate;
+  Shape shape;
+  shape.blocks_x = ceil_div(int64_t{p.tokens} * Kernel::kColumns, int64_t{Kernel::kBlockColumns});
+  shape.blocks_y = ceil_div(kernel.layout.row_tiles, int64_t{Kernel::kBlockRowTiles});
+  shape.threads = Kernel::kThreads;
+  shape.shared_bytes = Kernel::kShared;
+  launch(stream, shape, kernel);
+}
+
+template <int Parts>
+void split_rows(Stream stream, const Product& p) noexcept {
+  SplitRows<Parts> kernel;
+  kernel.x = p.x;
+  kernel.tokens = p.tokens;
+  kernel.cols = p.w.cols;
+  kernel.padded = ceil_div(p.w.cols, kChunk) * kChunk;
+  kernel.parts = reinterpret_cast<uint32_t*>(p.scratch);
+  const int64_t pairs = int64_t{p.tokens} * kernel.padded / 2;
+  Shape shape;
+  shape.blocks_x = std::min(ceil_div(pairs, int64_t{kernel.kThreads}), int64_t{2048});
+  shape.threads = kernel.kThreads;
+  launch(stream, shape, kernel);
+}
+
+}  // namespace krait::cuda
