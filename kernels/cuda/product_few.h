@@ -233,16 +233,19 @@ struct FewProduct {
 };
 
 // Launches it; tokens at most FewProduct::kTokens. `source_bytes`: shared memory of the source.
+// `tiles_per_block` 0: as many row tiles as make eight warps.
 template <Format F, int Parts, int ColumnTiles, class Source, class Sink>
 void few_product(Stream stream, const Weights& w, int tokens, const Source& source,
-                 size_t source_bytes, const Sink& sink) noexcept {
+                 size_t source_bytes, const Sink& sink, int tiles_per_block = 0) noexcept {
   using Kernel = FewProduct<F, Parts, ColumnTiles, Source, Sink>;
   Kernel kernel;
   kernel.w = w;
   kernel.layout = layout_of(F, w.rows, w.cols);
   kernel.tokens = tokens;
   kernel.slices = slices_of(w.rows, w.cols);
-  kernel.tiles_per_block = kernel.slices <= 8 ? 8 / kernel.slices : 1;
+  kernel.tiles_per_block = tiles_per_block > 0  ? tiles_per_block
+                           : kernel.slices <= 8 ? 8 / kernel.slices
+                                                : 1;
   kernel.source = source;
   kernel.sink = sink;
   const int warps = kernel.slices * kernel.tiles_per_block;
