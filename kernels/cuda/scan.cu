@@ -100,8 +100,8 @@ struct ScanOneToken {
     KRAIT_UNROLL
     for (int i = 0; i < kStates; ++i) {
       const int n = lane.state_index(i);
-      scan_state(states.h[i], states.rate[i], dt, dt_x, n >= 0 ? b[n] : 0.0f,
-                 n >= 0 ? c[n] : 0.0f, y);
+      scan_state(states.h[i], states.rate[i], dt, dt_x, n >= 0 ? b[n] : 0.0f, n >= 0 ? c[n] : 0.0f,
+                 y);
     }
     states.store(lane);
     y = sum_parts<kScanParts, kApart>(y);
@@ -111,8 +111,8 @@ struct ScanOneToken {
 };
 
 // Segments of any length, in tiles of tokens. A lane prepares and puts out every fourth token of a
-// tile, so that softplus and SiLU are done once and stay out of the recurrence; what it needs of the
-// next tile it asks for before the recurrence of this one.
+// tile, so that softplus and SiLU are done once and stay out of the recurrence; what it needs of
+// the next tile it asks for before the recurrence of this one.
 template <int kStates>
 struct ScanTiles {
   static constexpr int kThreads = kScanThreads;
