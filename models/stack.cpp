@@ -1,6 +1,7 @@
 // The residual stack around the mixers: r = embedding(ids); r += mixer_i(norm_i(r)) for every
 // layer; logits = head(norm_f(r)). (`MixerModel` in mamba_ssm/models/mixer_seq_simple.py.)
 #include <algorithm>
+#include <atomic>
 
 #include "krait/error.h"
 #include "krait/model.h"
@@ -21,12 +22,20 @@ struct StackWorkspace final : Workspace {
                  int64_t tokens, int64_t logit_rows)
       : max_tokens(tokens),
         max_logit_rows(logit_rows),
+        number(next_number()),
         residual(backend.buffer(tokens * row_stride(config.d_model))),
         normed(backend.buffer(tokens * row_stride(config.d_model))),
         scratch(backend.buffer(tokens * scratch_floats)),
         logits(backend.buffer(logit_rows * config.embedding_rows)) {}
 
+  // Ever new: a workspace may come to lie where another was.
+  static uint64_t next_number() noexcept {
+    static std::atomic<uint64_t> last{0};
+    return ++last;
+  }
+
   int64_t max_tokens, max_logit_rows;
+  uint64_t number;
   std::unique_ptr<Buffer> residual, normed, scratch, logits;
 };
 
@@ -52,8 +61,7 @@ class StackModel final : public Model {
   Rows forward(const Step& step, StateView states, Workspace& workspace) const override;
 
  private:
-  Rows head(std::span<const int32_t> logit_rows, Rows residual, Rows normed,
-            StackWorkspace& w) const;
+  void head(std::span<const int32_t> logit_rows, Rows residual, Rows normed, Rows logits) const;
 
   Backend& backend_;
   ModelConfig config_;
@@ -103,23 +111,28 @@ Rows StackModel::forward(const Step& step, StateView states, Workspace& workspac
   const int64_t stride = row_stride(config_.d_model);
   const Rows residual{w.residual->data, tokens, config_.d_model, stride};
   const Rows normed{w.normed->data, tokens, config_.d_model, stride};
+  const int64_t count = static_cast<int64_t>(step.logit_rows.size());
+  KRAIT_CHECK(count <= w.max_logit_rows);
+  const Rows logits{w.logits->data, count, config_.embedding_rows, config_.embedding_rows};
 
+  const StepKey key{w.number, step.ids, step.segments, step.logit_rows, states};
+  if (backend_.begin_step(key)) return logits;
   backend_.embed(*embedding_, step.ids, residual);
   for (const Block& block : blocks_) {
     backend_.rms_norm(residual, block.norm.get(), 1, config_.norm_eps, normed);
     block.mixer->forward(backend_, step.segments, states, normed, residual,
                          Scratch(w.scratch->data, tokens));
   }
-  return head(step.logit_rows, residual, normed, w);
+  head(step.logit_rows, residual, normed, logits);
+  backend_.end_step();
+  return logits;
 }
 
 // Only the rows asked for pass the head, gathered into consecutive rows of `normed`.
-Rows StackModel::head(std::span<const int32_t> logit_rows, Rows residual, Rows normed,
-                      StackWorkspace& w) const {
-  const int64_t count = static_cast<int64_t>(logit_rows.size());
-  KRAIT_CHECK(count <= w.max_logit_rows);
-  const Rows logits{w.logits->data, count, config_.embedding_rows, config_.embedding_rows};
-  if (count == 0) return logits;
+void StackModel::head(std::span<const int32_t> logit_rows, Rows residual, Rows normed,
+                      Rows logits) const {
+  const int64_t count = logits.rows;
+  if (count == 0) return;
   for (int64_t i = 0; i < count;) {
     int64_t run = 1;
     while (i + run < count && logit_rows[i + run] == logit_rows[i] + run) ++run;
@@ -129,7 +142,6 @@ Rows StackModel::head(std::span<const int32_t> logit_rows, Rows residual, Rows n
   }
   const Matrix& head_weights = lm_head_ ? *lm_head_ : *embedding_;
   backend_.linear(head_weights, nullptr, normed.slice(0, count), logits, false);
-  return logits;
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -116,11 +117,22 @@ struct SsdWeights {
 };
 
 struct DeviceInfo {
-  std::string name;        // "cpu", "cuda:0"
-  std::string detail;      // "AMD EPYC", the processor or GPU
-  std::string isa;         // instruction set of the kernels that run: "avx512"
-  int32_t threads = 1;     // host threads that an operation is split over
-  DType act = DType::f32;  // what activations are rounded to for products with bf16 weights
+  std::string name;             // "cpu", "cuda:0"
+  std::string detail;           // "AMD EPYC", the processor or GPU
+  std::string isa;              // instruction set of the kernels that run: "avx512"
+  int32_t threads = 1;          // host threads that an operation is split over; 0: none, a GPU
+  DType act = DType::f32;       // what activations are rounded to for products with bf16 weights
+  int32_t prefill_tokens = 64;  // tokens of a prompt that are best fed at once
+  std::string note;             // why `auto` found no GPU; empty where it was told to `warn`
+};
+
+// What tells the steps of a model apart.
+struct StepKey {
+  uint64_t workspace = 0;  // a number that no other workspace ever had: the step's activations
+  std::span<const int32_t> ids;
+  std::span<const Segment> segments;
+  std::span<const int32_t> logit_rows;
+  StateView states;
 };
 
 class Backend {
@@ -141,6 +153,14 @@ class Backend {
   virtual void zero(float* device, int64_t floats) = 0;
   virtual void copy(const float* from, float* to, int64_t floats) = 0;  // device to device
   virtual void synchronize() = 0;
+
+  // ---- steps ------------------------------------------------------------------------------
+  // A model calls these around the operations of one step, which are the same, in the same memory,
+  // for every step of a workspace and its states with as many tokens, segments and logits. A
+  // backend may record them. True: all of them have been issued already; the step is over, without
+  // end_step().
+  virtual bool begin_step(const StepKey&) { return false; }
+  virtual void end_step() {}
 
   // ---- stack ------------------------------------------------------------------------------
   // out[t, :] = table[ids[t], :]. Ids are in [0, table.rows).
@@ -188,6 +208,10 @@ class Backend {
   // Multiply-adds per second that the arithmetic units reach on operands in registers, in the
   // arithmetic of products with weights of `type`: the roof of prefill. Takes some 50 ms.
   virtual double peak_multiply_adds(DType type) = 0;
+
+  // Bytes per second that can be read from the memory that weights lie in: the roof of decode, best
+  // of several passes.
+  virtual double read_bandwidth() = 0;
 };
 
 struct BackendOptions {
@@ -196,6 +220,8 @@ struct BackendOptions {
   int32_t threads = 0;           // 0: the cores this process may use
   DType act = DType::f32;        // f32 | bf16: activations of products with bf16 weights
   Profile* profile = nullptr;    // told of every operation, where given
+  // Told when `auto` passes by a GPU that is there.
+  std::function<void(const std::string&)> warn = [](const std::string&) {};
 };
 
 // Throws InputError for a device or instruction set this build or machine does not have, saying

@@ -56,9 +56,6 @@ struct BenchResult : BenchTest {
   std::vector<Profile::Stage> stages;  // of one more run, where there is a profile
 };
 
-// Read bandwidth of memory with that many threads, in GB/s (10^9 bytes), best of several passes.
-double measure_read_bandwidth(int32_t threads);
-
 // Throws InputError for options out of range.
 std::vector<BenchResult> bench(Engine& engine, const BenchOptions& options,
                                const std::function<void(const BenchResult&)>& on_result);

@@ -3,6 +3,7 @@
 // first run and written by the last, a first kernel copies what lies before each run.
 #include "kernels/cuda/conv_step.h"
 #include "kernels/cuda/kernels.h"
+#include "kernels/cuda/launch.h"
 #include "kernels/cuda/runs.h"
 
 namespace krait::cuda {

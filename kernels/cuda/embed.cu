@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/kernels.h"
+#include "kernels/cuda/launch.h"
 #include "kernels/cuda/product_weights.h"
 
 namespace krait::cuda {

@@ -5,10 +5,11 @@
 // first.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
-#include "kernels/cuda/launch.h"
 #include "kernels/cuda/layout.h"
+#include "kernels/cuda/stream.h"
 
 namespace krait::cuda {
 

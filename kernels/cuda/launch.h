@@ -5,11 +5,9 @@
 #include <cstdint>
 
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/stream.h"
 
 namespace krait::cuda {
-
-// A queue of work that runs in order: a cudaStream_t; on the twin nothing.
-using Stream = struct StreamHandle*;
 
 struct Shape {
   int64_t blocks_x = 1;

@@ -14,6 +14,7 @@
 #pragma once
 
 #include "kernels/cuda/kernels.h"
+#include "kernels/cuda/launch.h"
 #include "kernels/cuda/product_order.h"
 #include "kernels/cuda/product_weights.h"
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/kernels.h"
+#include "kernels/cuda/launch.h"
 #include "kernels/cuda/product_order.h"
 #include "kernels/cuda/product_weights.h"
 

@@ -1,6 +1,7 @@
 // What works row by row: RMSNorm and the gate.
 #include "kernels/cuda/columns.h"
 #include "kernels/cuda/kernels.h"
+#include "kernels/cuda/launch.h"
 #include "kernels/cuda/norm.h"
 
 namespace krait::cuda {

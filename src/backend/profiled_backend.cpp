@@ -60,6 +60,7 @@ class ProfiledBackend final : public Backend {
   }
   void synchronize() override { inner_->synchronize(); }
   double peak_multiply_adds(DType type) override { return inner_->peak_multiply_adds(type); }
+  double read_bandwidth() override { return inner_->read_bandwidth(); }
 
   void embed(const Matrix& table, std::span<const int32_t> ids, Rows out) override {
     timed("embed", [&] { inner_->embed(table, ids, out); });

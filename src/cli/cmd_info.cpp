@@ -153,6 +153,7 @@ std::string to_text(const Json& info, const DeviceInfo& device) {
 int run(const Flags& flags, Console& console) {
   OpenOptions open = flags.open;
   open.warn = log_warnings();
+  open.backend.warn = open.warn;
   const ModelFiles files = open_model_files(open);
   const DeviceInfo device = make_backend(open.backend)->info();
   const Json info = model_info(files, device, open.warn);

@@ -10,6 +10,7 @@ Warn log_warnings() {
 }
 
 std::string machine_text(const DeviceInfo& device) {
+  if (device.threads == 0) return fmt::format("{}, {}", device.detail, device.isa);
   return fmt::format("{}, {}, {} thread{}", device.detail, device.isa, device.threads,
                      device.threads == 1 ? "" : "s");
 }
@@ -35,6 +36,7 @@ std::unique_ptr<Engine> open_engine(OpenOptions open) {
                dtype_name(engine->model().weight_dtype()),
                act.empty() ? "" : ", activations " + act, device.name, machine_text(device),
                engine->load_ms());
+  if (!device.note.empty()) spdlog::info("{}", device.note);
   return engine;
 }
 

@@ -12,7 +12,6 @@
 namespace krait {
 namespace {
 
-constexpr int32_t kDefaultChunk = 64;
 constexpr int32_t kMaxChunk = 8192;
 
 class EngineImpl;
@@ -52,11 +51,13 @@ class EngineImpl final : public Engine {
  public:
   explicit EngineImpl(const OpenOptions& options) {
     const Stopwatch watch;
-    chunk_ = options.chunk == 0 ? kDefaultChunk : options.chunk;
-    if (chunk_ < 1 || chunk_ > kMaxChunk)
+    if (options.chunk < 0 || options.chunk > kMaxChunk)
       throw InputError("--chunk " + std::to_string(options.chunk) + ": expected 1 to " +
                        std::to_string(kMaxChunk));
-    backend_ = make_backend(options.backend);  // a wrong flag is cheaper to find than a file
+    BackendOptions backend = options.backend;
+    backend.warn = options.warn;
+    backend_ = make_backend(backend);  // a wrong flag is cheaper to find than a file
+    chunk_ = options.chunk == 0 ? backend_->info().prefill_tokens : options.chunk;
     files_ = open_model_files(options);
     model_ = load_model(*backend_, *files_.checkpoint, files_.config, options.dtype);
     fingerprint_ = fingerprint_of(*files_.checkpoint, files_.config);
@@ -130,7 +131,7 @@ class EngineImpl final : public Engine {
   uint64_t fingerprint_ = 0;
   ChatSource chat_source_;
   std::exception_ptr chat_error_;  // why there is none
-  int32_t chunk_ = kDefaultChunk;
+  int32_t chunk_ = 0;
   double load_ms_ = 0;
 };
 

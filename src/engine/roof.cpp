@@ -1,36 +1,17 @@
 #include "src/engine/roof.h"
 
 #include <algorithm>
-#include <array>
-#include <atomic>
 #include <cstdlib>
 #include <fstream>
 #include <string>
-#include <thread>
-#include <vector>
 
 #include "krait/bench.h"
-#include "src/base/clock.h"
 
 namespace krait {
-namespace {
-
-// Sum of all words, by independent chains wide enough for the compiler to make vectors of.
-uint64_t read_all(const uint64_t* words, size_t count) {
-  uint64_t sums[32] = {};
-  for (size_t i = 0; i + 32 <= count; i += 32)
-    for (size_t j = 0; j < 32; ++j) sums[j] += words[i + j];
-  uint64_t total = 0;
-  for (const uint64_t sum : sums) total += sum;
-  return total;
-}
-
-}  // namespace
 
 void Roof::measure() {
   peak_rss_ = peak_rss();
-  const DeviceInfo device = engine_.backend().info();
-  gb_s_ = std::max(gb_s_, measure_read_bandwidth(device.threads));
+  gb_s_ = std::max(gb_s_, 1e-9 * engine_.backend().read_bandwidth());
   const double multiply_adds = engine_.backend().peak_multiply_adds(engine_.model().weight_dtype());
   gflop_s_ = std::max(gflop_s_, 2e-9 * multiply_adds);
   // Start the system's count of peak memory anew; where that is refused, the figure includes ours.
@@ -38,38 +19,6 @@ void Roof::measure() {
 }
 
 int64_t Roof::peak_rss() const { return std::max(peak_rss_, peak_rss_bytes()); }
-
-double measure_read_bandwidth(int32_t threads) {
-  constexpr size_t kBytes = size_t{256} << 20;  // well beyond any cache
-  constexpr int kPasses = 12;
-  const size_t words = kBytes / sizeof(uint64_t) / static_cast<size_t>(threads);
-  std::vector<std::thread> workers;
-  std::vector<uint64_t> totals(threads);
-  std::atomic<int> arrived{0};
-  std::array<double, kPasses> ms{};
-  // Every pass starts together and ends with the slowest thread.
-  const auto barrier = [&](int pass) {
-    arrived.fetch_add(1);
-    while (arrived.load() < pass * threads) std::this_thread::yield();
-  };
-  const auto work = [&](int thread) {
-    const std::vector<uint64_t> memory(words, static_cast<uint64_t>(thread));
-    for (int pass = 0; pass < kPasses; ++pass) {
-      barrier(2 * pass + 1);
-      const Stopwatch watch;
-      totals[thread] += read_all(memory.data(), words);
-      barrier(2 * pass + 2);
-      if (thread == 0) ms[pass] = watch.ms();
-    }
-  };
-  for (int thread = 1; thread < threads; ++thread) workers.emplace_back(work, thread);
-  work(0);
-  for (std::thread& worker : workers) worker.join();
-  volatile uint64_t keep = 0;  // the sums must not be optimised away
-  for (const uint64_t total : totals) keep = keep + total;
-  const double best = *std::min_element(ms.begin(), ms.end());
-  return static_cast<double>(words * sizeof(uint64_t)) * threads / best * 1e-6;
-}
 
 int64_t peak_rss_bytes() {
   std::ifstream status("/proc/self/status");

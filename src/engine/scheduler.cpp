@@ -7,8 +7,7 @@
 namespace krait {
 namespace {
 
-constexpr int64_t kPromptTokens = 64;  // of all prompts together in one step
-constexpr int64_t kLeastShared = 16;   // a shared beginning that is worth a copy of the state
+constexpr int64_t kLeastShared = 16;  // a shared beginning that is worth a copy of the state
 constexpr size_t kPrefixStates = 8;
 
 }  // namespace
@@ -48,9 +47,10 @@ struct Scheduler::Sequence {
 Scheduler::Scheduler(Engine& engine, int32_t slots)
     : engine_(engine),
       slots_(slots),
+      prompt_tokens_(engine.backend().info().prefill_tokens),
       floats_per_slot_(engine.model().state_layout().floats_per_slot()),
       states_(engine.backend().buffer(slots * floats_per_slot_)),
-      workspace_(engine.model().workspace(slots + static_cast<int32_t>(kPromptTokens), slots)),
+      workspace_(engine.model().workspace(slots + prompt_tokens_, slots)),
       prefixes_(engine.backend(), floats_per_slot_, kPrefixStates),
       logits_(static_cast<size_t>(engine.model().config().embedding_rows)) {
   KRAIT_CHECK(slots >= 1);
@@ -127,7 +127,7 @@ void Scheduler::pack() {
   logit_owners_.clear();
   for (const auto& sequence : running_)
     if (!sequence->over && !sequence->in_prompt()) add(*sequence, {&sequence->next, 1}, true);
-  int64_t budget = kPromptTokens;
+  int64_t budget = prompt_tokens_;
   for (const auto& sequence : running_) {
     if (budget == 0) break;
     if (sequence->over || !sequence->in_prompt() || !begin_prompt(*sequence)) continue;

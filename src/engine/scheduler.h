@@ -72,6 +72,7 @@ class Scheduler {
 
   Engine& engine_;
   int32_t slots_;
+  int32_t prompt_tokens_;  // of all prompts together in one step
   int64_t floats_per_slot_;
   std::unique_ptr<Buffer> states_;  // slot s at s * floats_per_slot_
   std::unique_ptr<Workspace> workspace_;

@@ -1,4 +1,4 @@
-#include "src/backend/cpu/thread_pool.h"
+#include "src/base/thread_pool.h"
 
 #include <chrono>
 

@@ -6,12 +6,12 @@
 #include <mutex>
 
 #include "krait/error.h"
-#include "src/backend/cpu/cpu_info.h"
 #include "src/backend/cpu/isa.h"
 #include "src/backend/cpu/memory.h"
 #include "src/backend/cpu/packing.h"
 #include "src/backend/cpu/peak.h"
-#include "src/backend/cpu/thread_pool.h"
+#include "src/base/cpu_info.h"
+#include "src/base/thread_pool.h"
 
 namespace krait {
 namespace {
@@ -29,6 +29,7 @@ constexpr int64_t kWorkPerByte = 2;
 constexpr int64_t kPanelGroup = 2;
 // Tokens that it takes at once for one panel, or a multiple of them.
 constexpr int64_t kTokenRun = 12;
+constexpr int32_t kPrefillTokens = 64;
 
 struct CpuMatrix final : Matrix {
   cpu::Packing packing = cpu::Packing::f32;
@@ -63,10 +64,12 @@ const float* get(const Vector* v) noexcept {
 
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(const cpu::Kernels& kernels, int32_t threads, DType act)
-      : kernels_(kernels), act_(act), pool_(threads) {}
+  CpuBackend(const cpu::Kernels& kernels, int32_t threads, DType act, std::string note)
+      : kernels_(kernels), act_(act), note_(std::move(note)), pool_(threads) {}
 
-  DeviceInfo info() const override { return {"cpu", cpu_name(), kernels_.isa, pool_.size(), act_}; }
+  DeviceInfo info() const override {
+    return {"cpu", cpu_name(), kernels_.isa, pool_.size(), act_, kPrefillTokens, note_};
+  }
 
   std::unique_ptr<Matrix> matrix(const Tensor& tensor, DType type,
                                  const std::string& name) override {
@@ -290,6 +293,8 @@ class CpuBackend final : public Backend {
     return measure_peak(kernels_, std::min(pool_.size(), usable_cores()), arithmetic);
   }
 
+  double read_bandwidth() override { return measure_read_bandwidth(pool_.size()); }
+
  private:
   // Ranges of [0, count), as many as `work_size` multiply-adds are worth.
   template <class Work>
@@ -356,6 +361,7 @@ class CpuBackend final : public Backend {
 
   const cpu::Kernels& kernels_;
   const DType act_;
+  const std::string note_;
   ThreadPool pool_;
   std::mutex loading_;
   MemoryPool weights_;
@@ -364,15 +370,9 @@ class CpuBackend final : public Backend {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_cpu_backend(const std::string& isa, int32_t threads, DType act) {
-  const int32_t available = usable_cores();
-  if (threads < 0 || threads > kMaxThreads)
-    throw InputError("--threads " + std::to_string(threads) + ": expected 1 to " +
-                     std::to_string(kMaxThreads) + ", or 0 for the " + std::to_string(available) +
-                     " cores of this machine");
-  if (act != DType::f32 && act != DType::bf16)
-    throw InputError("--act " + std::string(dtype_name(act)) + ": expected f32 or bf16");
-  return std::make_unique<CpuBackend>(select_kernels(isa), threads == 0 ? available : threads, act);
+std::unique_ptr<Backend> make_cpu_backend(const std::string& isa, int32_t threads, DType act,
+                                          std::string note) {
+  return std::make_unique<CpuBackend>(select_kernels(isa), threads, act, std::move(note));
 }
 
 }  // namespace krait

@@ -8,7 +8,8 @@
 
 namespace krait {
 
-// As in BackendOptions. Throws InputError.
-std::unique_ptr<Backend> make_cpu_backend(const std::string& isa, int32_t threads, DType act);
+// `isa` as in BackendOptions: throws InputError. `threads` is at least 1. `note` as in DeviceInfo.
+std::unique_ptr<Backend> make_cpu_backend(const std::string& isa, int32_t threads, DType act,
+                                          std::string note = {});
 
 }  // namespace krait

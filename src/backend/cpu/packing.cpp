@@ -1,12 +1,12 @@
 #include "src/backend/cpu/packing.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <vector>
 
 #include "krait/error.h"
 #include "src/backend/cpu/quantised_panels.h"
+#include "src/base/weight_blocks.h"
 
 namespace krait {
 namespace {
@@ -33,14 +33,6 @@ void interleave(Packing packing, const std::vector<Value>& rows, int64_t cols, s
       for (int64_t k = begin; k < end; ++k) out[place(packing, r, k)] = convert(row[k]);
     }
   }
-}
-
-// f16 ends at 65504: refuse rather than store infinity.
-void require_in_range(const std::vector<float>& rows, const std::string& name) {
-  for (const float value : rows)
-    if (!(std::fabs(value) <= 65504.0f))
-      throw InputError("tensor " + name + " holds " + std::to_string(value) +
-                       ", beyond what f16 can hold; use --dtype bf16 or f32");
 }
 
 }  // namespace
@@ -81,7 +73,7 @@ void pack_panels(const Tensor& tensor, cpu::Packing packing, int64_t first, int6
     } else {
       copy_to_f32(tensor, row * cols, count * cols, values.data(), name);
       std::fill(values.begin() + count * cols, values.end(), 0.0f);
-      if (packing == Packing::f16) require_in_range(values, name);
+      if (packing == Packing::f16) require_f16_range(values, name);
       if (packing == Packing::f32) interleave<float>(packing, values, cols, out, as_it_is);
       if (packing == Packing::f16) interleave<uint16_t>(packing, values, cols, out, f16_from_f32);
       if (packing == Packing::bf16) interleave<uint16_t>(packing, values, cols, out, bf16_from_f32);

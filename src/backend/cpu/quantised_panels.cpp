@@ -1,12 +1,10 @@
 #include "src/backend/cpu/quantised_panels.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
-#include <vector>
 
 #include "krait/error.h"
-#include "src/base/quantize_blocks.h"
+#include "src/base/weight_blocks.h"
 
 namespace krait {
 namespace {
@@ -126,54 +124,19 @@ BlockParts get_parts(Packing packing, const std::byte* panel, int64_t first, int
   return parts;
 }
 
-// A file may hold any scales; those that are not finite would make a product NaN.
-void require_finite(const BlockParts& parts, DType type, const std::string& name) {
-  for (const uint16_t scale : {parts.d, parts.dmin})
-    if (!std::isfinite(f32_from_f16(scale)))
-      throw InputError("tensor " + name + " has a " + std::string(dtype_name(type)) +
-                       " block whose scale is " + std::to_string(f32_from_f16(scale)) +
-                       "; expected a finite number");
-}
-
-// Refuses rather than stores infinity.
-void require_in_range(const std::vector<float>& row, DType type, const std::string& name) {
-  const float limit = block_type_limit(type);
-  for (const float value : row)
-    if (!(std::fabs(value) <= limit))
-      throw InputError("tensor " + name + " holds " + std::to_string(value) + ", beyond what " +
-                       std::string(dtype_name(type)) + " can hold; use --dtype bf16 or f32");
-}
-
 }  // namespace
 
 void pack_quantised(const Tensor& tensor, cpu::Packing packing, int64_t row, int64_t count,
                     std::byte* panel, const std::string& name) {
   const DType type = type_of(packing);
-  const DTypeInfo& info = dtype_info(type);
-  const int64_t cols = tensor.shape[1];
-  const int64_t groups = cpu::ceil_div(cols, info.block_elements);
-  const int64_t blocks = cpu::ceil_div(cols, kQuantBlock);
-  const int64_t per_group = info.block_elements / kQuantBlock;
-  const bool stored = tensor.dtype == type;
-  std::vector<float> values(stored ? 0 : groups * info.block_elements);
-  BlockParts parts;
-  for (int64_t r = 0; r < count; ++r) {
-    if (!stored) {
-      copy_to_f32(tensor, (row + r) * cols, cols, values.data(), name);
-      require_in_range(values, type, name);
-    }
-    for (int64_t group = 0; group < groups; ++group) {
-      if (stored) {
-        split_block(type, tensor.data.data() + ((row + r) * groups + group) * info.block_bytes,
-                    parts);
-        require_finite(parts, type, name);
-      } else {
-        quantize_block(type, values.data() + group * info.block_elements, parts);
-      }
+  const int64_t blocks = cpu::ceil_div(tensor.shape[1], kQuantBlock);
+  const int64_t per_group = dtype_info(type).block_elements / kQuantBlock;
+  BlockRows rows(tensor, type, name);
+  for (int64_t r = 0; r < count; ++r)
+    rows.for_each(row + r, [&](int64_t group, const BlockParts& parts) {
       const int64_t first = group * per_group;
       put_parts(packing, parts, first, std::min(per_group, blocks - first), r, panel);
-    }
-  }
+    });
 }
 
 void unpack_quantised(const std::byte* panel, cpu::Packing packing, int64_t cols, int64_t r,

@@ -1,4 +1,4 @@
-#include "src/backend/cpu/cpu_info.h"
+#include "src/base/cpu_info.h"
 
 #include <algorithm>
 #include <fstream>

@@ -1,0 +1,77 @@
+// The runtime of the twin: device memory is host memory, and everything is done at once.
+#include <chrono>
+#include <cstring>
+#include <new>
+
+#include "krait/error.h"
+#include "src/backend/cuda/runtime.h"
+
+namespace krait::cuda {
+namespace {
+
+constexpr int64_t kMemory = int64_t{256} << 20;  // as if
+
+using Clock = std::chrono::steady_clock;
+constexpr std::align_val_t kAlignment{256};
+
+std::byte* allocate(int64_t bytes) {
+  return static_cast<std::byte*>(::operator new(static_cast<size_t>(bytes), kAlignment));
+}
+void release(std::byte* memory) noexcept { ::operator delete(memory, kAlignment); }
+void move(const void* from, void* to, int64_t bytes) {
+  if (bytes > 0) std::memmove(to, from, static_cast<size_t>(bytes));
+}
+
+}  // namespace
+
+struct EventHandle {
+  Clock::time_point at;
+};
+struct GraphHandle {};
+
+GpuList list_gpus() {
+  return {.support = GpuSupport::available, .error = {}, .gpus = {{"twin on the host", 9, 0}}};
+}
+void use_device(int32_t device) { KRAIT_CHECK(device == 0); }
+MemoryInfo memory_info() { return {kMemory, kMemory}; }
+int32_t multiprocessors() { return 2; }
+
+void ReleaseDevice::operator()(std::byte* memory) const noexcept { release(memory); }
+void ReleasePinned::operator()(std::byte* memory) const noexcept { release(memory); }
+void ReleaseStream::operator()(StreamHandle*) const noexcept {}
+void ReleaseEvent::operator()(EventHandle* event) const noexcept { delete event; }
+void ReleaseGraph::operator()(GraphHandle* graph) const noexcept { delete graph; }
+
+DeviceMemory allocate_device(int64_t bytes) {
+  if (bytes > kMemory) return nullptr;
+  DeviceMemory memory(allocate(bytes));
+  std::memset(memory.get(), 0xff, static_cast<size_t>(bytes));  // NaN, so that it shows
+  return memory;
+}
+PinnedMemory allocate_pinned(int64_t bytes) { return PinnedMemory(allocate(bytes)); }
+OwnStream make_stream() { return nullptr; }
+Event make_event() { return Event(new EventHandle); }
+
+void copy_to_device(Stream, const void* host, void* device, int64_t bytes) {
+  move(host, device, bytes);
+}
+void copy_to_host(Stream, const void* device, void* host, int64_t bytes) {
+  move(device, host, bytes);
+}
+void copy_on_device(Stream, const void* from, void* to, int64_t bytes) { move(from, to, bytes); }
+void fill_zeros(Stream, void* device, int64_t bytes) {
+  if (bytes > 0) std::memset(device, 0, static_cast<size_t>(bytes));
+}
+void record(Stream, const Event& event) { event->at = Clock::now(); }
+
+void wait(const Event&) {}
+void synchronize(Stream) {}
+double elapsed_ms(const Event& begin, const Event& end) {
+  return std::chrono::duration<double, std::milli>(end->at - begin->at).count();
+}
+
+bool begin_capture(Stream) { return false; }
+Graph end_capture(Stream) { return nullptr; }
+void launch(Stream, const Graph&) {}
+
+}  // namespace krait::cuda
