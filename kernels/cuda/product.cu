@@ -1,6 +1,7 @@
 // Chooses the kernel of a product: few tokens at a time, or many.
 #include "kernels/cuda/product_few.h"
 #include "kernels/cuda/product_many.h"
+#include "kernels/cuda/product_wide.h"
 
 namespace krait::cuda {
 namespace {
@@ -40,12 +41,12 @@ void product_as(Stream stream, const Product& p) noexcept {
     return;
   }
   split_rows<Parts>(stream, p);
-  constexpr bool kPlain = F == Format::bf16;
   if (p.w.rows <= 256)
     many_product<F, Parts, 2, 2, 1, 4, false>(stream, p);
+  else if constexpr (F == Format::bf16)
+    wide_product<Parts>(stream, p);  // 128 rows, 128 columns
   else
-    many_product<F, Parts, 4, 2, 2, kPlain ? 8 : 4, false>(stream,
-                                                           p);  // 128 rows, 64 or 128 columns
+    many_product<F, Parts, 4, 2, 2, 4, false>(stream, p);  // 128 rows, 64 columns
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/mma_wide.h"
 #include "kernels/cuda/product_order.h"
 #include "kernels/cuda/product_weights.h"
 
@@ -57,7 +58,6 @@ struct ManyProduct {
   static constexpr int kTileAll = loads_per_tile(F) * kTileBytes;
   static constexpr int kChunkBytes = kChunkTiles * kTileAll;  // of weights, per row tile
   static constexpr int kWeightBytes = kBlockRowTiles * kChunkBytes;
-  static constexpr int kColumnBytes = kChunk * 2;
   static constexpr int kStageBytes = kWeightBytes + kBlockColumns * kColumnBytes;
   static constexpr size_t kShared = size_t{kStages} * kStageBytes;
   static_assert(ColumnTiles % 2 == 0);
@@ -96,8 +96,7 @@ struct ManyProduct {
       const int column = i / 8, part = i % 8;
       const bool real = first + column < int64_t{tokens} * kColumns;
       const int64_t byte = ((first + column) * padded + int64_t{chunk} * kChunk) * 2 + part * 16;
-      copy_async(columns + column * kColumnBytes + (part ^ column % 8) * 16,
-                 real ? parts + byte : parts, real);
+      copy_async(columns + column_piece(column, part), real ? parts + byte : parts, real);
     }
   }
 
@@ -125,8 +124,7 @@ struct ManyProduct {
       KRAIT_UNROLL
       for (int part = 0; part < kColumns; ++part) {
         const int column = i / kPairs * kColumns + part;
-        std::byte* at =
-            columns + column * kColumnBytes + (pair / 4 ^ column % 8) * 16 + pair % 4 * 4;
+        std::byte* at = columns + column_piece(column, pair / 4) + pair % 4 * 4;
         *reinterpret_cast<uint32_t*>(at) = part < Parts ? take_part(own.pairs[e]) : 0u;
       }
     }
@@ -139,7 +137,7 @@ struct ManyProduct {
     for (int tile = 0; tile < ColumnTiles; tile += 2) {
       const int column = tile * 8 + lane / 16 * 8 + lane % 8, part = step * 2 + lane / 8 % 2;
       uint32_t four[4];
-      load_matrices(four, columns + column * kColumnBytes + (part ^ column % 8) * 16);
+      load_matrices(four, columns + column_piece(column, part));
       b[tile][0] = four[0];
       b[tile][1] = four[1];
       b[tile + 1][0] = four[2];

@@ -1,8 +1,8 @@
 // Mamba-1 selective scan: the recurrence in time, parallel over channels and segments. Four lanes
 // share a channel (lanes.h); a warp has eight channels side by side, a block 32.
 #include "kernels/cuda/kernels.h"
-#include "kernels/cuda/launch.h"
 #include "kernels/cuda/lanes.h"
+#include "kernels/cuda/launch.h"
 #include "kernels/cuda/scan_step.h"
 
 namespace krait::cuda {

@@ -2,8 +2,8 @@
 // lanes share a pair of channels (lanes.h), so that what is read of B and C serves two; a warp has
 // four pairs side by side, a block 32 channels of one head.
 #include "kernels/cuda/kernels.h"
-#include "kernels/cuda/launch.h"
 #include "kernels/cuda/lanes.h"
+#include "kernels/cuda/launch.h"
 #include "kernels/cuda/scan_step.h"
 
 namespace krait::cuda {
