@@ -4,6 +4,7 @@
 // side by side (channels), the parts further apart.
 #pragma once
 
+#include "kernels/cuda/device.h"
 #include "kernels/cuda/kernels.h"
 
 namespace krait::cuda {
