@@ -14,10 +14,19 @@ class Mamba1 final : public Mixer {
            row_stride(config_.d_inner);
   }
 
+  bool step(Backend& backend, const BlockNorm& norm, std::span<const Segment> segments,
+            StateView states, Rows residual, Scratch scratch) const override;
   void forward(Backend& backend, std::span<const Segment> segments, StateView states, Rows u,
                Rows residual, Scratch scratch) const override;
 
  private:
+  ConvWeights conv() const noexcept {
+    return {conv_taps_.get(), conv_bias_.get(), static_cast<int32_t>(config_.d_conv)};
+  }
+  ScanWeights scan() const noexcept {
+    return {a_.get(), d_.get(), dt_bias_.get(), static_cast<int32_t>(config_.d_state)};
+  }
+
   Mamba1Config config_;
   std::unique_ptr<Matrix> in_proj_, x_proj_, dt_proj_, out_proj_;
   std::unique_ptr<Vector> in_bias_, out_bias_, conv_taps_, conv_bias_, a_, d_, dt_bias_;
@@ -36,19 +45,40 @@ void Mamba1::forward(Backend& backend, std::span<const Segment> segments, StateV
   const Rows b = dt_b_c.columns(dt_rank, d_state), c = dt_b_c.columns(dt_rank + d_state, d_state);
   const Rows dt = scratch.take(d_inner);
 
-  const ConvWeights conv{conv_taps_.get(), conv_bias_.get(), static_cast<int32_t>(d_conv)};
-  const ScanWeights scan{a_.get(), d_.get(), dt_bias_.get(), static_cast<int32_t>(d_state)};
   const StateView conv_state{states.data + planes_.conv, states.slot_stride};
   const StateView ssm_state{states.data + planes_.ssm, states.slot_stride};
 
   backend.linear(*in_proj_, in_bias_.get(), u, xz, false);  // x, z = in_proj(u)
-  backend.causal_conv(conv, segments, conv_state, x, x);    // x = silu(conv1d(x))
+  backend.causal_conv(conv(), segments, conv_state, x, x);  // x = silu(conv1d(x))
   backend.linear(*x_proj_, nullptr, x, dt_b_c, false);      // dt, B, C = x_proj(x)
   if (rms_eps)  // Falcon-Mamba: dt, B, C = rms_norm(dt), rms_norm(B), rms_norm(C)
     for (const Rows& part : {dt_low, b, c}) backend.rms_norm(part, nullptr, 1, *rms_eps, part);
   backend.linear(*dt_proj_, nullptr, dt_low, dt, false);  // dt = dt_proj(dt), bias in the scan
-  backend.selective_scan(scan, segments, ssm_state, x, dt, b, c, z, x);  // y = SSM(A, B, C, dt)(x)
-  backend.linear(*out_proj_, out_bias_.get(), x, residual, true);        // residual += out_proj(y)
+  backend.selective_scan(scan(), segments, ssm_state, x, dt, b, c, z, x);  // y = SSM(A,B,C,dt)(x)
+  backend.linear(*out_proj_, out_bias_.get(), x, residual, true);  // residual += out_proj(y)
+}
+
+bool Mamba1::step(Backend& backend, const BlockNorm& norm, std::span<const Segment> segments,
+                  StateView states, Rows residual, Scratch scratch) const {
+  Mamba1Step step;
+  step.block = {segments,
+                residual,
+                norm.weight,
+                norm.eps,
+                {states.data + planes_.conv, states.slot_stride},
+                {states.data + planes_.ssm, states.slot_stride}};
+  step.in_proj = in_proj_.get();
+  step.x_proj = x_proj_.get();
+  step.dt_proj = dt_proj_.get();
+  step.out_proj = out_proj_.get();
+  step.in_bias = in_bias_.get();
+  step.out_bias = out_bias_.get();
+  step.conv = conv();
+  step.scan = scan();
+  step.dt_b_c_eps = config_.dt_b_c_rms_eps ? &*config_.dt_b_c_rms_eps : nullptr;
+  step.xz = scratch.take(2 * config_.d_inner);
+  step.dt_b_c = scratch.take(config_.dt_rank + 2 * config_.d_state);
+  return backend.mamba1_step(step);
 }
 
 Mamba1::Mamba1(Loader& loader, const Mamba1Config& config, int64_t layer, int64_t d_model)

@@ -11,10 +11,25 @@ class Mamba2 final : public Mixer {
 
   int64_t scratch_floats() const noexcept override { return row_stride(in_proj_rows()); }
 
+  bool step(Backend& backend, const BlockNorm& norm, std::span<const Segment> segments,
+            StateView states, Rows residual, Scratch scratch) const override;
   void forward(Backend& backend, std::span<const Segment> segments, StateView states, Rows u,
                Rows residual, Scratch scratch) const override;
 
  private:
+  ConvWeights conv() const noexcept {
+    return {conv_taps_.get(), conv_bias_.get(), static_cast<int32_t>(config_.d_conv)};
+  }
+  SsdWeights scan() const noexcept {
+    return {a_.get(),
+            d_.get(),
+            dt_bias_.get(),
+            config_.dt_min,
+            config_.dt_max,
+            static_cast<int32_t>(config_.n_heads),
+            static_cast<int32_t>(config_.n_groups),
+            static_cast<int32_t>(config_.d_state)};
+  }
   int64_t in_proj_rows() const noexcept {
     return config_.d_inner() + config_.conv_dim() + config_.n_heads;
   }
@@ -37,23 +52,37 @@ void Mamba2::forward(Backend& backend, std::span<const Segment> segments, StateV
   const Rows b = xbc.columns(d_inner, b_cols), c = xbc.columns(d_inner + b_cols, b_cols);
   const Rows dt = zxbcdt.columns(d_inner + conv_dim, config_.n_heads);
 
-  const ConvWeights conv{conv_taps_.get(), conv_bias_.get(), static_cast<int32_t>(config_.d_conv)};
-  const SsdWeights scan{a_.get(),
-                        d_.get(),
-                        dt_bias_.get(),
-                        config_.dt_min,
-                        config_.dt_max,
-                        static_cast<int32_t>(config_.n_heads),
-                        static_cast<int32_t>(config_.n_groups),
-                        static_cast<int32_t>(config_.d_state)};
   const StateView conv_state{states.data + planes_.conv, states.slot_stride};
   const StateView ssm_state{states.data + planes_.ssm, states.slot_stride};
 
   backend.linear(*in_proj_, in_bias_.get(), u, zxbcdt, false);     // z, xBC, dt = in_proj(u)
-  backend.causal_conv(conv, segments, conv_state, xbc, xbc);       // xBC = silu(conv1d(xBC))
-  backend.ssd_scan(scan, segments, ssm_state, x, dt, b, c, x);     // y = SSM(A, B, C, dt)(x)
+  backend.causal_conv(conv(), segments, conv_state, xbc, xbc);     // xBC = silu(conv1d(xBC))
+  backend.ssd_scan(scan(), segments, ssm_state, x, dt, b, c, x);   // y = SSM(A, B, C, dt)(x)
   gated_norm(backend, x, z);                                       // y = norm(y, z)
   backend.linear(*out_proj_, out_bias_.get(), x, residual, true);  // residual += out_proj(y)
+}
+
+bool Mamba2::step(Backend& backend, const BlockNorm& norm, std::span<const Segment> segments,
+                  StateView states, Rows residual, Scratch scratch) const {
+  Mamba2Step step;
+  step.block = {segments,
+                residual,
+                norm.weight,
+                norm.eps,
+                {states.data + planes_.conv, states.slot_stride},
+                {states.data + planes_.ssm, states.slot_stride}};
+  step.in_proj = in_proj_.get();
+  step.out_proj = out_proj_.get();
+  step.in_bias = in_bias_.get();
+  step.out_bias = out_bias_.get();
+  step.conv = conv();
+  step.scan = scan();
+  step.gated_norm = norm_ != nullptr;
+  step.norm_before_gate = config_.norm_before_gate;
+  step.gate_norm = norm_.get();
+  step.gate_norm_eps = config_.norm_eps;
+  step.zxbcdt = scratch.take(in_proj_rows());
+  return backend.mamba2_step(step);
 }
 
 // `RMSNorm` of mamba_ssm/ops/triton/layernorm_gated.py, in groups of d_inner / n_groups.

@@ -31,12 +31,23 @@ class Scratch {
   int64_t tokens_;
 };
 
+// The norm in front of a mixer.
+struct BlockNorm {
+  const Vector* weight = nullptr;
+  float eps = 0;
+};
+
 class Mixer {
  public:
   virtual ~Mixer() = default;
 
   // Floats of scratch memory per token.
   virtual int64_t scratch_floats() const noexcept = 0;
+
+  // residual[t, :] += mixer(norm(residual[t, :])) as the backend's fused step; false, with nothing
+  // done, where it has none.
+  virtual bool step(Backend& backend, const BlockNorm& norm, std::span<const Segment> segments,
+                    StateView states, Rows residual, Scratch scratch) const = 0;
 
   // residual[t, :] += mixer(u[t, :]), advancing the states of the segments' slots.
   virtual void forward(Backend& backend, std::span<const Segment> segments, StateView states,

@@ -119,9 +119,11 @@ Rows StackModel::forward(const Step& step, StateView states, Workspace& workspac
   if (backend_.begin_step(key)) return logits;
   backend_.embed(*embedding_, step.ids, residual);
   for (const Block& block : blocks_) {
-    backend_.rms_norm(residual, block.norm.get(), 1, config_.norm_eps, normed);
-    block.mixer->forward(backend_, step.segments, states, normed, residual,
-                         Scratch(w.scratch->data, tokens));
+    const Scratch scratch(w.scratch->data, tokens);
+    const BlockNorm norm{block.norm.get(), config_.norm_eps};
+    if (block.mixer->step(backend_, norm, step.segments, states, residual, scratch)) continue;
+    backend_.rms_norm(residual, norm.weight, 1, norm.eps, normed);
+    block.mixer->forward(backend_, step.segments, states, normed, residual, scratch);
   }
   head(step.logit_rows, residual, normed, logits);
   backend_.end_step();

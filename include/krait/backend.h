@@ -116,6 +116,38 @@ struct SsdWeights {
   int32_t n_heads = 0, n_groups = 0, d_state = 0;
 };
 
+// A residual block whose mixer a backend may run as one: residual[t, :] += mixer(norm(residual[t,
+// :])), with the norm of Backend::rms_norm and the operations that the mixer's own page calls, in
+// its scratch memory. The same bits as operation by operation.
+struct BlockStep {
+  std::span<const Segment> segments;
+  Rows residual;
+  const Vector* norm = nullptr;
+  float norm_eps = 0;
+  StateView conv_state, ssm_state;
+};
+struct Mamba1Step {
+  BlockStep block;
+  const Matrix *in_proj = nullptr, *x_proj = nullptr, *dt_proj = nullptr, *out_proj = nullptr;
+  const Vector *in_bias = nullptr, *out_bias = nullptr;  // or null
+  ConvWeights conv;
+  ScanWeights scan;
+  const float* dt_b_c_eps = nullptr;  // Falcon-Mamba's norms of dt, B and C; null: none
+  Rows xz;                            // [T, 2 d_inner]
+  Rows dt_b_c;                        // [T, dt_rank + 2 d_state]
+};
+struct Mamba2Step {
+  BlockStep block;
+  const Matrix *in_proj = nullptr, *out_proj = nullptr;
+  const Vector *in_bias = nullptr, *out_bias = nullptr;  // or null
+  ConvWeights conv;
+  SsdWeights scan;
+  bool gated_norm = false, norm_before_gate = false;
+  const Vector* gate_norm = nullptr;
+  float gate_norm_eps = 0;
+  Rows zxbcdt;  // [T, 2 d_inner + 2 n_groups d_state + n_heads]
+};
+
 struct DeviceInfo {
   std::string name;             // "cpu", "cuda:0"
   std::string detail;           // "AMD EPYC", the processor or GPU
@@ -203,6 +235,12 @@ class Backend {
 
   // out[t, :] = x[t, :] * silu(z[t, :]). out may be the same rows as x or z.
   virtual void gate(Rows x, Rows z, Rows out) = 0;
+
+  // ---- fused steps ------------------------------------------------------------------------
+  // True: the block has been run. False, with nothing done, where the backend has no such kernel
+  // for what it is given: the mixer then calls the operations above.
+  virtual bool mamba1_step(const Mamba1Step&) { return false; }
+  virtual bool mamba2_step(const Mamba2Step&) { return false; }
 
   // ---- measuring --------------------------------------------------------------------------
   // Multiply-adds per second that the arithmetic units reach on operands in registers, in the

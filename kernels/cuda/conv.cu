@@ -80,8 +80,8 @@ struct ConvHalo {
     const int64_t channel = grid.channel();
     if (!run.found || channel >= conv.channels) return;
     const int64_t before = run.segment.begin + run.first - (conv.d_conv - 1);
-    const float* from = run.first == 0 ? state_of(conv, run.segment.slot)
-                                       : conv.x.data + before * conv.x.stride;
+    const float* from =
+        run.first == 0 ? state_of(conv, run.segment.slot) : conv.x.data + before * conv.x.stride;
     const int64_t stride = run.first == 0 ? conv.channels : conv.x.stride;
     float* to = halos + run.cut * past_floats(conv);
     for (int k = 0; k + 1 < conv.d_conv; ++k)

@@ -1,9 +1,10 @@
 // How the scans share the states of a channel between lanes of a warp. Of d_state states, lane part
-// p of `parts` holds p q to p q + q - 1 with q = ceil(d_state / parts): their sum is a chain in each
-// part, then the parts are added in the order of sum_lanes<parts>. The lanes of a part lie side by
-// side (channels), the parts further apart.
+// p of `parts` holds p q to p q + q - 1 with q = ceil(d_state / parts): their sum is a chain in
+// each part, then the parts are added in the order of sum_lanes<parts>. The lanes of a part lie
+// side by side (channels), the parts further apart.
 #pragma once
 
+#include "kernels/cuda/device.h"
 #include "kernels/cuda/kernels.h"
 
 namespace krait::cuda {
@@ -32,9 +33,9 @@ KRAIT_DEVICE float sum_parts(float value) {
   return value;
 }
 
-// B and C of a tile of tokens on their way through a block's shared memory. A lane reads its kStates
-// states (a multiple of four; the ones beyond its q are 0) four at a time, and the parts' fours lie
-// side by side.
+// B and C of a tile of tokens on their way through a block's shared memory. A lane reads its
+// kStates states (a multiple of four; the ones beyond its q are 0) four at a time, and the parts'
+// fours lie side by side.
 template <int parts, int kStates, int kTile, int kThreads>
 struct Inputs {
   static constexpr int kRow = parts * kStates;

@@ -1,6 +1,7 @@
 // Chooses the kernel of a product: few tokens at a time, or many.
 #include "kernels/cuda/product_few.h"
 #include "kernels/cuda/product_many.h"
+#include "kernels/cuda/product_wide.h"
 
 namespace krait::cuda {
 namespace {
@@ -11,8 +12,9 @@ constexpr int parts_of(Format format, bool round) {
   return format == Format::f32 ? 3 : format == Format::bf16 && round ? 1 : 2;
 }
 
-bool is_few(Format format, int tokens, bool round) noexcept {
-  return tokens * columns_per_token(parts_of(format, round)) <= kFewTiles * 8;
+// Whether the parts of the activations are made by a kernel of their own.
+bool is_split(Format format, int tokens, bool round) noexcept {
+  return tokens * columns_per_token(parts_of(format, round)) > 512;
 }
 
 bool even(const Rows& rows) noexcept {
@@ -31,21 +33,26 @@ void product_as(Stream stream, const Product& p) noexcept {
       few_product<F, Parts, 2>(stream, p.w, p.tokens, source, 0, sink);
     return;
   }
-  split_rows<Parts>(stream, p);
-  constexpr bool kPlain = F == Format::bf16;
-  if (columns <= 64 || (p.w.rows <= 256 && columns <= 4096)) {
-    many_product<F, Parts, 2, 2, 1, 4>(stream, p);  // 32 rows, 64 columns
-  } else if (columns <= 512 || !kPlain) {
-    many_product<F, Parts, 2, 2, 2, 4>(stream, p);  // 64 rows, 64 columns
-  } else {
-    many_product<F, Parts, 4, 2, 2, kPlain ? 8 : 4>(stream, p);  // 128 rows, 128 columns
+  if (!is_split(F, p.tokens, p.round)) {
+    if (columns <= 64)
+      many_product<F, Parts, 2, 2, 1, 4, true>(stream, p);  // 32 rows, 64 columns
+    else
+      many_product<F, Parts, 2, 2, 2, 4, true>(stream, p);  // 64 rows, 64 columns
+    return;
   }
+  split_rows<Parts>(stream, p);
+  if (p.w.rows <= 256)
+    many_product<F, Parts, 2, 2, 1, 4, false>(stream, p);
+  else if constexpr (F == Format::bf16)
+    wide_product<Parts>(stream, p);  // 128 rows, 128 columns
+  else
+    many_product<F, Parts, 4, 2, 2, 4, false>(stream, p);  // 128 rows, 64 columns
 }
 
 }  // namespace
 
 int64_t product_scratch(const Weights& w, int32_t tokens, bool round) noexcept {
-  if (is_few(w.format, tokens, round)) return 0;
+  if (!is_split(w.format, tokens, round)) return 0;
   const int64_t padded = ceil_div(w.cols, kChunk) * int64_t{kChunk};
   return int64_t{tokens} * columns_per_token(parts_of(w.format, round)) * padded * 2;
 }

@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/mma_wide.h"
 #include "kernels/cuda/product_order.h"
 #include "kernels/cuda/product_weights.h"
 
@@ -39,7 +40,10 @@ struct SplitRows {
 };
 
 // Tiles of a warp: RowTiles x 16 rows and ColumnTiles x 8 columns; WarpRows x WarpColumns warps.
-template <Format F, int Parts, int WarpRows, int WarpColumns, int RowTiles, int ColumnTiles>
+// `Splits`: the block makes the parts itself, on the way from x to shared memory; for so few tokens
+// that a kernel of its own would cost more.
+template <Format F, int Parts, int WarpRows, int WarpColumns, int RowTiles, int ColumnTiles,
+          bool Splits>
 struct ManyProduct {
   static constexpr int kThreads = WarpRows * WarpColumns * kWarp;
   static constexpr int kMinBlocks = kThreads >= 256 ? 1 : 2;
@@ -54,15 +58,17 @@ struct ManyProduct {
   static constexpr int kTileAll = loads_per_tile(F) * kTileBytes;
   static constexpr int kChunkBytes = kChunkTiles * kTileAll;  // of weights, per row tile
   static constexpr int kWeightBytes = kBlockRowTiles * kChunkBytes;
-  static constexpr int kColumnBytes = kChunk * 2;
   static constexpr int kStageBytes = kWeightBytes + kBlockColumns * kColumnBytes;
   static constexpr size_t kShared = size_t{kStages} * kStageBytes;
   static_assert(ColumnTiles % 2 == 0);
+  static constexpr int kPairs = kChunk / 2;
+  static constexpr int kOwnPairs = kBlockColumns / kColumns * kPairs / kThreads;
 
   Weights w;
   Layout layout;
   int32_t tokens = 0, padded = 0, slices = 1, chunks = 1;
-  const std::byte* parts = nullptr;
+  const std::byte* parts = nullptr;  // unless it splits
+  Rows x;                            // if it splits
   const float* bias = nullptr;
   Rows out;
   bool accumulate = false;
@@ -81,14 +87,46 @@ struct ManyProduct {
       copy_async(stage + i * 16,
                  real ? w.tiles + (row_tile + tile) * layout.row_tile_bytes + byte : w.tiles, real);
     }
-    std::byte* columns = stage + kWeightBytes;
+    if constexpr (!Splits) fetch_columns(chunk, stage + kWeightBytes);
+  }
+
+  KRAIT_DEVICE void fetch_columns(int chunk, std::byte* columns) const {
     const int64_t first = int64_t{block_x()} * kBlockColumns;
     for (int i = thread_index(); i < kBlockColumns * 8; i += kThreads) {
       const int column = i / 8, part = i % 8;
       const bool real = first + column < int64_t{tokens} * kColumns;
       const int64_t byte = ((first + column) * padded + int64_t{chunk} * kChunk) * 2 + part * 16;
-      copy_async(columns + column * kColumnBytes + (part ^ column % 8) * 16,
-                 real ? parts + byte : parts, real);
+      copy_async(columns + column_piece(column, part), real ? parts + byte : parts, real);
+    }
+  }
+
+  // The activations of a chunk, on their way.
+  struct Own {
+    Float2 pairs[kOwnPairs];
+  };
+  KRAIT_DEVICE void load_own(int chunk, Own& own) const {
+    constexpr int kStride = kThreads / kPairs;  // tokens from one pair to the next
+    const int first = block_x() * (kBlockColumns / kColumns) + thread_index() / kPairs;
+    const int k = chunk * kChunk + thread_index() % kPairs * 2;
+    const bool low = k < w.cols, high = k + 1 < w.cols;
+    const float* at = x.data + first * x.stride + k;
+    KRAIT_UNROLL
+    for (int e = 0; e < kOwnPairs; ++e) {
+      const bool real = first + e * kStride < tokens;
+      own.pairs[e] = {real && low ? at[0] : 0.0f, real && high ? at[1] : 0.0f};
+      at += kStride * x.stride;
+    }
+  }
+  KRAIT_DEVICE static void split_own(Own& own, std::byte* columns) {
+    KRAIT_UNROLL
+    for (int e = 0; e < kOwnPairs; ++e) {
+      const int i = thread_index() + e * kThreads, pair = i % kPairs;
+      KRAIT_UNROLL
+      for (int part = 0; part < kColumns; ++part) {
+        const int column = i / kPairs * kColumns + part;
+        std::byte* at = columns + column_piece(column, pair / 4) + pair % 4 * 4;
+        *reinterpret_cast<uint32_t*>(at) = part < Parts ? take_part(own.pairs[e]) : 0u;
+      }
     }
   }
 
@@ -99,7 +137,7 @@ struct ManyProduct {
     for (int tile = 0; tile < ColumnTiles; tile += 2) {
       const int column = tile * 8 + lane / 16 * 8 + lane % 8, part = step * 2 + lane / 8 % 2;
       uint32_t four[4];
-      load_matrices(four, columns + column * kColumnBytes + (part ^ column % 8) * 16);
+      load_matrices(four, columns + column_piece(column, part));
       b[tile][0] = four[0];
       b[tile][1] = four[1];
       b[tile + 1][0] = four[2];
@@ -195,6 +233,12 @@ struct ManyProduct {
       if (stage < chunks) fetch(stage, shared + stage * kStageBytes);
       copy_commit();
     }
+    Own own;
+    if constexpr (Splits) {
+      load_own(0, own);
+      split_own(own, shared + kWeightBytes);
+      if (chunks > 1) load_own(1, own);
+    }
     Sums sums{}, total{};
     int slice = 0, slice_end = slice_begin(1, slices, chunks);
     for (int chunk = 0; chunk < chunks; ++chunk) {
@@ -203,6 +247,11 @@ struct ManyProduct {
       const int ahead = chunk + kStages - 1;
       if (ahead < chunks) fetch(ahead, shared + ahead % kStages * kStageBytes);
       copy_commit();
+      if constexpr (Splits) {
+        if (chunk + 1 < chunks)
+          split_own(own, shared + (chunk + 1) % kStages * kStageBytes + kWeightBytes);
+        if (chunk + 2 < chunks) load_own(chunk + 2, own);
+      }
       const std::byte* stage = shared + chunk % kStages * kStageBytes;
       add_chunk(stage + warp_row * kChunkBytes,
                 stage + kWeightBytes + warp_column * 8 * kColumnBytes, chunk, first_tile, lane,
@@ -265,9 +314,10 @@ struct ManyProduct {
   }
 };
 
-template <Format F, int Parts, int WarpRows, int WarpColumns, int RowTiles, int ColumnTiles>
+template <Format F, int Parts, int WarpRows, int WarpColumns, int RowTiles, int ColumnTiles,
+          bool Splits>
 void many_product(Stream stream, const Product& p) noexcept {
-  using Kernel = ManyProduct<F, Parts, WarpRows, WarpColumns, RowTiles, ColumnTiles>;
+  using Kernel = ManyProduct<F, Parts, WarpRows, WarpColumns, RowTiles, ColumnTiles, Splits>;
   Kernel kernel;
   kernel.w = p.w;
   kernel.layout = layout_of(F, p.w.rows, p.w.cols);
@@ -276,6 +326,7 @@ void many_product(Stream stream, const Product& p) noexcept {
   kernel.padded = kernel.chunks * kChunk;
   kernel.slices = slices_of(p.w.rows, p.w.cols);
   kernel.parts = p.scratch;
+  kernel.x = p.x;
   kernel.bias = p.bias;
   kernel.out = p.out;
   kernel.accumulate = p.accumulate;

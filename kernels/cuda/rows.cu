@@ -37,8 +37,7 @@ struct LongNorm {
     wait_for_predecessor();
     const int64_t slice = block_x();
     const float* row = norm.from(slice);
-    const float squares =
-        sum_of_squares(row, norm.size, reinterpret_cast<float*>(shared_memory()));
+    const float squares = sum_of_squares(row, norm.size, reinterpret_cast<float*>(shared_memory()));
     const float scale = norm_scale(squares, norm.size, norm.eps);
     for (int64_t i = 4 * thread_index(); i < norm.size; i += 4 * kNormThreads)
       norm.put(slice, i, load_columns(row + i, norm.size - i), scale);

@@ -1,6 +1,7 @@
 // Segments cut into runs of a fixed number of tokens, so that blocks share a long segment.
 #pragma once
 
+#include "kernels/cuda/device.h"
 #include "kernels/cuda/kernels.h"
 
 namespace krait::cuda {

@@ -1,8 +1,8 @@
 // Mamba-1 selective scan: the recurrence in time, parallel over channels and segments. Four lanes
 // share a channel (lanes.h); a warp has eight channels side by side, a block 32.
 #include "kernels/cuda/kernels.h"
-#include "kernels/cuda/launch.h"
 #include "kernels/cuda/lanes.h"
+#include "kernels/cuda/launch.h"
 #include "kernels/cuda/scan_step.h"
 
 namespace krait::cuda {
@@ -101,8 +101,8 @@ struct ScanOneToken {
     KRAIT_UNROLL
     for (int i = 0; i < kStates; ++i) {
       const int n = lane.state_index(i);
-      scan_state(states.h[i], states.rate[i], dt, dt_x, n >= 0 ? b[n] : 0.0f,
-                 n >= 0 ? c[n] : 0.0f, y);
+      scan_state(states.h[i], states.rate[i], dt, dt_x, n >= 0 ? b[n] : 0.0f, n >= 0 ? c[n] : 0.0f,
+                 y);
     }
     states.store(lane);
     y = sum_parts<kScanParts, kApart>(y);
@@ -112,8 +112,8 @@ struct ScanOneToken {
 };
 
 // Segments of any length, in tiles of tokens. A lane prepares and puts out every fourth token of a
-// tile, so that softplus and SiLU are done once and stay out of the recurrence; what it needs of the
-// next tile it asks for before the recurrence of this one.
+// tile, so that softplus and SiLU are done once and stay out of the recurrence; what it needs of
+// the next tile it asks for before the recurrence of this one.
 template <int kStates>
 struct ScanTiles {
   static constexpr int kThreads = kScanThreads;

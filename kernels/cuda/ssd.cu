@@ -2,17 +2,17 @@
 // lanes share a pair of channels (lanes.h), so that what is read of B and C serves two; a warp has
 // four pairs side by side, a block 32 channels of one head.
 #include "kernels/cuda/kernels.h"
-#include "kernels/cuda/launch.h"
 #include "kernels/cuda/lanes.h"
+#include "kernels/cuda/launch.h"
 #include "kernels/cuda/scan_step.h"
 
 namespace krait::cuda {
 namespace {
 
 constexpr int kSsdThreads = 128;
-constexpr int kApart = kWarp / kSsdParts;                 // pairs of channels of a warp
-constexpr int kChannels = 2 * kSsdThreads / kSsdParts;    // of a block
-constexpr int kMostStates = 32;                           // of a lane and channel, in registers
+constexpr int kApart = kWarp / kSsdParts;               // pairs of channels of a warp
+constexpr int kChannels = 2 * kSsdThreads / kSsdParts;  // of a block
+constexpr int kMostStates = 32;                         // of a lane and channel, in registers
 
 // What a thread works at: a part of the states of two channels of a head, over one segment.
 struct SsdLane {
@@ -152,8 +152,8 @@ struct SsdOneToken {
   }
 };
 
-// Segments of any length, in tiles of tokens through shared memory. What a thread brings of the next
-// tile it asks for before the recurrence of this one.
+// Segments of any length, in tiles of tokens through shared memory. What a thread brings of the
+// next tile it asks for before the recurrence of this one.
 template <int kStates>
 struct SsdTiles {
   static constexpr int kThreads = kSsdThreads;
@@ -189,7 +189,8 @@ struct SsdTiles {
   KRAIT_DEVICE void put(const SsdLane& lane, const Fetched& from, float* buffer) const {
     from.bc.put(buffer);
     KRAIT_UNROLL
-    for (int k = 0; k < kEachX; ++k) buffer[BC::kFloats + thread_index() + k * kThreads] = from.x[k];
+    for (int k = 0; k < kEachX; ++k)
+      buffer[BC::kFloats + thread_index() + k * kThreads] = from.x[k];
     if (thread_index() < kTile) {
       const float dt = lane.dt(from.dt);
       float* step = buffer + BC::kFloats + kXs + 2 * thread_index();

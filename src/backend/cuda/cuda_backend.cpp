@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "kernels/cuda/kernels.h"
+#include "kernels/cuda/step.h"
 #include "krait/error.h"
 #include "src/backend/cuda/measure.h"
 #include "src/backend/cuda/memory.h"
@@ -169,15 +170,7 @@ class CudaBackend final : public Backend {
     KRAIT_CHECK(w.taps->size == w.d_conv * x.cols);
     if (segments.empty()) return;
     const Stream queue = stream();
-    Conv conv;
-    conv.taps = get(w.taps);
-    conv.bias = get(w.bias);
-    conv.d_conv = w.d_conv;
-    conv.channels = narrow(x.cols);
-    conv.segments = inputs_.segments(segments);
-    conv.state = get(state);
-    conv.x = get(x);
-    conv.out = get(out);
+    const Conv conv = conv_of(w, segments, state, x, out);
     cuda::causal_conv(queue, conv,
                       scratch(conv_scratch(conv.d_conv, conv.channels, conv.segments.tokens)));
   }
@@ -188,20 +181,8 @@ class CudaBackend final : public Backend {
     KRAIT_CHECK(dt.cols == x.cols && z.cols == x.cols && out.cols == x.cols);
     if (segments.empty()) return;
     const Stream queue = stream();
-    Scan scan;
-    scan.a = get(w.a);
-    scan.d = get(w.d);
-    scan.dt_bias = get(w.dt_bias);
-    scan.d_state = w.d_state;
-    scan.d_inner = narrow(x.cols);
-    scan.segments = inputs_.segments(segments);
-    scan.state = get(state);
-    scan.x = get(x);
+    Scan scan = scan_of(w, segments, state, x, b, c, z, out);
     scan.dt = get(dt);
-    scan.b = get(b);
-    scan.c = get(c);
-    scan.z = get(z);
-    scan.out = get(out);
     cuda::selective_scan(queue, scan);
   }
 
@@ -213,6 +194,103 @@ class CudaBackend final : public Backend {
     KRAIT_CHECK(out.cols == x.cols && w.d->size == x.cols);
     if (segments.empty()) return;
     const Stream queue = stream();
+    cuda::ssd_scan(queue, ssd_of(w, segments, state, x, dt, b, c, out));
+  }
+
+  void gate(Rows x, Rows z, Rows out) override {
+    KRAIT_CHECK(x.rows == z.rows && x.cols == z.cols && x.rows == out.rows && x.cols == out.cols);
+    if (x.rows > 0) cuda::gate(stream(), get(x), get(z), narrow(x.rows), narrow(x.cols), get(out));
+  }
+
+  // ---- fused steps ------------------------------------------------------------------------
+  bool mamba1_step(const krait::Mamba1Step& s) override {
+    const int64_t d_inner = s.conv.taps->size / s.conv.d_conv, d_state = s.scan.d_state;
+    const int64_t dt_rank = s.dt_proj->cols;
+    const Rows x = s.xz.columns(0, d_inner), z = s.xz.columns(d_inner, d_inner);
+    const Rows b = s.dt_b_c.columns(dt_rank, d_state),
+               c = s.dt_b_c.columns(dt_rank + d_state, d_state);
+    if (!single_tokens(s.block.segments)) return false;
+    const Stream queue = stream();
+    cuda::Mamba1Step step;
+    step.block = block_of(s.block);
+    step.in_proj = get(*s.in_proj).weights;
+    step.x_proj = get(*s.x_proj).weights;
+    step.dt_proj = get(*s.dt_proj).weights;
+    step.out_proj = get(*s.out_proj).weights;
+    step.in_bias = get(s.in_bias);
+    step.out_bias = get(s.out_bias);
+    if (s.dt_b_c_eps) step.dt_b_c_eps = *s.dt_b_c_eps;
+    step.conv = conv_of(s.conv, s.block.segments, s.block.conv_state, x, x);
+    step.scan = scan_of(s.scan, s.block.segments, s.block.ssm_state, x, b, c, z, x);
+    step.xz = get(s.xz);
+    step.dt_b_c = get(s.dt_b_c);
+    return cuda::mamba1_step(queue, step);
+  }
+
+  bool mamba2_step(const krait::Mamba2Step& s) override {
+    const int64_t conv_dim = s.conv.taps->size / s.conv.d_conv, d_inner = s.scan.d->size;
+    const int64_t b_cols = int64_t{s.scan.n_groups} * s.scan.d_state;
+    const Rows xbc = s.zxbcdt.columns(d_inner, conv_dim), x = xbc.columns(0, d_inner);
+    const Rows b = xbc.columns(d_inner, b_cols), c = xbc.columns(d_inner + b_cols, b_cols);
+    const Rows dt = s.zxbcdt.columns(d_inner + conv_dim, s.scan.n_heads);
+    if (!single_tokens(s.block.segments)) return false;
+    const Stream queue = stream();
+    cuda::Mamba2Step step;
+    step.block = block_of(s.block);
+    step.in_proj = get(*s.in_proj).weights;
+    step.out_proj = get(*s.out_proj).weights;
+    step.in_bias = get(s.in_bias);
+    step.out_bias = get(s.out_bias);
+    step.conv = conv_of(s.conv, s.block.segments, s.block.conv_state, xbc, xbc);
+    step.ssd = ssd_of(s.scan, s.block.segments, s.block.ssm_state, x, dt, b, c, x);
+    step.zxbcdt = get(s.zxbcdt);
+    step.gated_norm = s.gated_norm;
+    step.norm_before_gate = s.norm_before_gate;
+    step.gate_norm = get(s.gate_norm);
+    step.gate_norm_eps = s.gate_norm_eps;
+    return cuda::mamba2_step(queue, step);
+  }
+
+  // ---- measuring --------------------------------------------------------------------------
+  double peak_multiply_adds(DType) override { return measure_multiply_adds(stream()); }
+  double read_bandwidth() override { return measure_bandwidth(stream()); }
+
+ private:
+  static constexpr int32_t kMaxConv = 64;
+
+  // ---- arguments of kernels -----------------------------------------------------------------
+  Conv conv_of(const ConvWeights& w, std::span<const Segment> segments, StateView state, Rows x,
+               Rows out) {
+    Conv conv;
+    conv.taps = get(w.taps);
+    conv.bias = get(w.bias);
+    conv.d_conv = w.d_conv;
+    conv.channels = narrow(x.cols);
+    conv.segments = inputs_.segments(segments);
+    conv.state = get(state);
+    conv.x = get(x);
+    conv.out = get(out);
+    return conv;
+  }
+  Scan scan_of(const ScanWeights& w, std::span<const Segment> segments, StateView state, Rows x,
+               Rows b, Rows c, Rows z, Rows out) {
+    Scan scan;
+    scan.a = get(w.a);
+    scan.d = get(w.d);
+    scan.dt_bias = get(w.dt_bias);
+    scan.d_state = w.d_state;
+    scan.d_inner = narrow(x.cols);
+    scan.segments = inputs_.segments(segments);
+    scan.state = get(state);
+    scan.x = get(x);
+    scan.b = get(b);
+    scan.c = get(c);
+    scan.z = get(z);
+    scan.out = get(out);
+    return scan;
+  }
+  Ssd ssd_of(const SsdWeights& w, std::span<const Segment> segments, StateView state, Rows x,
+             Rows dt, Rows b, Rows c, Rows out) {
     Ssd ssd;
     ssd.a = get(w.a);
     ssd.d = get(w.d);
@@ -230,20 +308,16 @@ class CudaBackend final : public Backend {
     ssd.b = get(b);
     ssd.c = get(c);
     ssd.out = get(out);
-    cuda::ssd_scan(queue, ssd);
+    return ssd;
   }
-
-  void gate(Rows x, Rows z, Rows out) override {
-    KRAIT_CHECK(x.rows == z.rows && x.cols == z.cols && x.rows == out.rows && x.cols == out.cols);
-    if (x.rows > 0) cuda::gate(stream(), get(x), get(z), narrow(x.rows), narrow(x.cols), get(out));
+  cuda::BlockStep block_of(const krait::BlockStep& block) const {
+    return {get(block.residual), narrow(block.residual.cols), get(block.norm), block.norm_eps,
+            act_ == DType::bf16};
   }
-
-  // ---- measuring --------------------------------------------------------------------------
-  double peak_multiply_adds(DType) override { return measure_multiply_adds(stream()); }
-  double read_bandwidth() override { return measure_bandwidth(stream()); }
-
- private:
-  static constexpr int32_t kMaxConv = 64;
+  static bool single_tokens(std::span<const Segment> segments) noexcept {
+    return !segments.empty() && std::all_of(segments.begin(), segments.end(),
+                                            [](const Segment& s) { return s.length == 1; });
+  }
   struct Piece {
     PinnedMemory memory;
     Event copied;
