@@ -6,6 +6,9 @@
 
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/stream.h"
+#if !defined(__CUDACC__)
+#include "kernels/cuda/twin/recording.h"
+#endif
 
 namespace krait::cuda {
 
@@ -49,7 +52,9 @@ void launch(Stream stream, const Shape& shape, const Kernel& kernel) noexcept {
 template <class Kernel>
 void launch(Stream, const Shape& shape, const Kernel& kernel) noexcept {
   static_assert(Kernel::kThreads % kWarp == 0 && Kernel::kMinBlocks >= 1);
-  twin::run(shape.blocks_x, shape.blocks_y, shape.threads, shape.shared_bytes, kernel);
+  twin::do_or_record([shape, kernel] {
+    twin::run(shape.blocks_x, shape.blocks_y, shape.threads, shape.shared_bytes, kernel);
+  });
 }
 
 #endif

@@ -21,9 +21,9 @@ std::vector<T> transpose(const std::vector<T>& from, int64_t rows, int64_t cols)
   return to;
 }
 
-class MixerOpsTest : public testing::TestWithParam<std::string> {
+class MixerOpsTest : public testing::TestWithParam<test::Device> {
  protected:
-  std::unique_ptr<Backend> backend_ = test::cpu_backend(GetParam(), 2);
+  std::unique_ptr<Backend> backend_ = GetParam()(2);
 };
 
 TEST_P(MixerOpsTest, RmsNormMatchesTheReference) {
@@ -31,7 +31,7 @@ TEST_P(MixerOpsTest, RmsNormMatchesTheReference) {
     Random random(cols);
     const std::vector<float> x = random.values(5 * cols, -3, 3), weight = random.values(cols);
     const auto vector = backend_->vector(weight);
-    TestRows in(x, 5, cols, 2, 1), out({}, 5, cols, 1);
+    TestRows in(*backend_, x, 5, cols, 2, 1), out(*backend_, {}, 5, cols, 1);
     backend_->rms_norm(in.view, vector.get(), 1, 1e-5f, out.view);
     EXPECT_LE(test::relative_error(out.values(),
                                    reference::rms_norm(doubles(x), doubles(weight), 1e-5, cols)),
@@ -42,8 +42,9 @@ TEST_P(MixerOpsTest, RmsNormMatchesTheReference) {
 
 TEST_P(MixerOpsTest, RmsNormOfZerosIsZeroAndEpsilonIsInsideTheRoot) {
   const auto ones = backend_->vector(std::vector<float>(8, 1.0f));
-  TestRows zeros(std::vector<float>(8, 0.0f), 1, 8), small(std::vector<float>(8, 1e-4f), 1, 8);
-  TestRows out({}, 1, 8);
+  TestRows zeros(*backend_, std::vector<float>(8, 0.0f), 1, 8),
+      small(*backend_, std::vector<float>(8, 1e-4f), 1, 8);
+  TestRows out(*backend_, {}, 1, 8);
   backend_->rms_norm(zeros.view, ones.get(), 1, 1e-5f, out.view);
   EXPECT_EQ(out.values(), std::vector<float>(8, 0.0f));
   backend_->rms_norm(small.view, ones.get(), 1, 1e-5f, out.view);
@@ -54,7 +55,7 @@ TEST_P(MixerOpsTest, RmsNormWithoutWeightOfAColumnWindowInPlace) {
   for (const int64_t cols : {1, 5, 16, 29, 48}) {
     Random random(cols);
     const std::vector<float> x = random.values(4 * cols, -3, 3);
-    TestRows rows(x, 4, cols, 3, 2);
+    TestRows rows(*backend_, x, 4, cols, 3, 2);
     backend_->rms_norm(rows.view, nullptr, 1, 1e-3f, rows.view);
     EXPECT_LE(test::relative_error(rows.values(), reference::rms_norm(doubles(x), {}, 1e-3, cols)),
               1e-6);
@@ -72,7 +73,7 @@ TEST_P(MixerOpsTest, RmsNormInGroupsNormalisesEachSlice) {
     auto x = random.values(kTokens * groups * size, -3, 3);
     for (int64_t i = 0; i < size; ++i) x[i] *= 100;  // the first group is louder
     const auto vector = backend_->vector(weight);
-    TestRows rows(x, kTokens, groups * size, 1, 1);
+    TestRows rows(*backend_, x, kTokens, groups * size, 1, 1);
     backend_->rms_norm(rows.view, vector.get(), static_cast<int32_t>(groups), 1e-5f, rows.view);
     std::vector<double> exact = reference::rms_norm(doubles(x), {}, 1e-5, size);
     for (size_t i = 0; i < exact.size(); ++i) exact[i] *= weight[i % weight.size()];
@@ -87,7 +88,7 @@ TEST_P(MixerOpsTest, GateMatchesTheReferenceInPlace) {
     const auto x = random.values(3 * cols, -2, 2);
     auto z = random.values(3 * cols, -8, 8);
     z[0] = -200.0f;  // exp overflows
-    TestRows rows(x, 3, cols, 1), gates(z, 3, cols, 2, 1);
+    TestRows rows(*backend_, x, 3, cols, 1), gates(*backend_, z, 3, cols, 2, 1);
     backend_->gate(rows.view, gates.view, rows.view);
     EXPECT_LE(test::relative_error(rows.values(), reference::gate(doubles(x), doubles(z))), 1e-6);
     EXPECT_TRUE(rows.gaps_untouched());
@@ -118,15 +119,15 @@ TEST_P(MixerOpsTest, ConvolutionMatchesTheReferenceAndSplitsAnywhere) {
                         static_cast<int32_t>(c.d_conv)};
     std::vector<float> whole;
     for (int32_t split = 0; split < kTokens; ++split) {  // two calls: [0, split) and the rest
-      std::vector<float> state = transpose(past, c.channels, c.d_conv - 1);
-      TestRows rows(x, kTokens, c.channels, 2);  // in place
+      test::TestFloats state(*backend_, transpose(past, c.channels, c.d_conv - 1));
+      TestRows rows(*backend_, x, kTokens, c.channels, 2);  // in place
       for (const Segment& part :
            {Segment{0, 0, split}, Segment{0, split, static_cast<int32_t>(kTokens) - split}})
         if (part.length > 0)
           backend_->causal_conv(w, {&part, 1}, {state.data(), 0}, rows.view, rows.view);
       EXPECT_LE(test::relative_error(rows.values(), exact), 1e-6);
       const auto exact_planes = transpose(exact_state, c.channels, c.d_conv - 1);
-      EXPECT_LE(test::relative_error(state, exact_planes), 1e-7);
+      EXPECT_LE(test::relative_error(state.values(), exact_planes), 1e-7);
       if (whole.empty()) whole = rows.values();
       EXPECT_EQ(std::memcmp(whole.data(), rows.values().data(), whole.size() * 4), 0)
           << "split at " << split;
@@ -165,16 +166,18 @@ std::vector<float> run_scan(Backend& backend, const ScanData& s, int64_t piece,
   const auto a = backend.vector(transpose(s.a, s.d_inner, s.d_state));
   const auto d = backend.vector(s.d), dt_bias = backend.vector(s.dt_bias);
   const ScanWeights w{a.get(), d.get(), dt_bias.get(), static_cast<int32_t>(s.d_state)};
-  state = transpose(s.state, s.d_inner, s.d_state);
-  TestRows x(s.x, s.tokens, s.d_inner, 3, 1), dt(s.dt, s.tokens, s.d_inner, 1),
-      z(s.z, s.tokens, s.d_inner, 2), b(s.b, s.tokens, s.d_state, 5), c(s.c, s.tokens, s.d_state);
+  const test::TestFloats plane(backend, transpose(s.state, s.d_inner, s.d_state));
+  TestRows x(backend, s.x, s.tokens, s.d_inner, 3, 1), dt(backend, s.dt, s.tokens, s.d_inner, 1),
+      z(backend, s.z, s.tokens, s.d_inner, 2), b(backend, s.b, s.tokens, s.d_state, 5),
+      c(backend, s.c, s.tokens, s.d_state);
   for (int64_t t = 0; t < s.tokens; t += piece) {
     const Segment part{0, static_cast<int32_t>(t),
                        static_cast<int32_t>(std::min(piece, s.tokens - t))};
-    backend.selective_scan(w, {&part, 1}, {state.data(), 0}, x.view, dt.view, b.view, c.view,
+    backend.selective_scan(w, {&part, 1}, {plane.data(), 0}, x.view, dt.view, b.view, c.view,
                            z.view, x.view);
   }
   EXPECT_TRUE(x.gaps_untouched());
+  state = plane.values();
   return x.values();
 }
 
@@ -212,14 +215,16 @@ TEST_P(MixerOpsTest, SegmentsOfOneStepAreIndependentSequences) {
   const auto a = backend_->vector(transpose(s.a, kInner, kState));
   const auto d = backend_->vector(s.d), dt_bias = backend_->vector(s.dt_bias);
   const ScanWeights w{a.get(), d.get(), dt_bias.get(), kState};
-  const auto run = [&](std::vector<Segment> segments, std::vector<float>& states) {
-    TestRows x(s.x, 9, kInner), dt(s.dt, 9, kInner), z(s.z, 9, kInner), b(s.b, 9, kState),
-        c(s.c, 9, kState), y({}, 9, kInner);
+  const auto run = [&](std::vector<Segment> segments, test::TestFloats& states) {
+    TestRows x(*backend_, s.x, 9, kInner), dt(*backend_, s.dt, 9, kInner),
+        z(*backend_, s.z, 9, kInner), b(*backend_, s.b, 9, kState), c(*backend_, s.c, 9, kState),
+        y(*backend_, {}, 9, kInner);
     backend_->selective_scan(w, segments, {states.data(), kInner * kState}, x.view, dt.view, b.view,
                              c.view, z.view, y.view);
     return y.values();
   };
-  std::vector<float> together(3 * kInner * kState), alone(3 * kInner * kState);
+  const std::vector<float> zeros(3 * kInner * kState);
+  test::TestFloats together(*backend_, zeros), alone(*backend_, zeros);
   const std::vector<float> y = run({{2, 0, 4}, {0, 4, 1}, {1, 5, 4}}, together);
   std::vector<float> pieces(y.size());
   for (const Segment& part : {Segment{2, 0, 4}, Segment{0, 4, 1}, Segment{1, 5, 4}}) {
@@ -228,11 +233,11 @@ TEST_P(MixerOpsTest, SegmentsOfOneStepAreIndependentSequences) {
       pieces[i] = one[i];
   }
   EXPECT_EQ(y, pieces);
-  EXPECT_EQ(together, alone);
+  EXPECT_EQ(together.values(), alone.values());
 }
 
-INSTANTIATE_TEST_SUITE_P(Isa, MixerOpsTest, testing::ValuesIn(available_isas()),
-                         [](const auto& suite) { return suite.param; });
+INSTANTIATE_TEST_SUITE_P(Device, MixerOpsTest, testing::ValuesIn(test::devices()),
+                         [](const auto& suite) { return suite.param.name; });
 
 }  // namespace
 }  // namespace krait

@@ -19,6 +19,10 @@ using testing::HasSubstr;
 
 constexpr DType kBlockTypes[] = {DType::q8_0, DType::q4_0, DType::q4_k, DType::q6_k};
 
+class QuantisedMatrix : public testing::TestWithParam<test::Device> {};
+INSTANTIATE_TEST_SUITE_P(Device, QuantisedMatrix, testing::ValuesIn(test::devices()),
+                         [](const auto& suite) { return suite.param.name; });
+
 std::vector<float> all_values(const Tensor& tensor) {
   std::vector<float> values(tensor.elements());
   copy_to_f32(tensor, 0, tensor.elements(), values.data(), "t");
@@ -28,7 +32,7 @@ std::vector<float> all_values(const Tensor& tensor) {
 std::vector<float> embedded(Backend& backend, const Matrix& matrix) {
   std::vector<int32_t> ids;
   for (int32_t i = 0; i < matrix.rows; ++i) ids.push_back(i);
-  TestRows out({}, matrix.rows, matrix.cols);
+  TestRows out(backend, {}, matrix.rows, matrix.cols);
   backend.embed(matrix, ids, out.view);
   return out.values();
 }
@@ -50,10 +54,10 @@ std::vector<std::byte> random_blocks(DType type, int64_t count, Random& random) 
   return bytes;
 }
 
-TEST(QuantisedMatrix, StoredBlocksKeepEveryBitOfTheirValues) {
+TEST_P(QuantisedMatrix, StoredBlocksKeepEveryBitOfTheirValues) {
   constexpr int64_t kRows = 45, kCols = 768;
   Random random(1);
-  const auto backend = test::cpu_backend("auto", 2);
+  const auto backend = GetParam()(2);
   for (const DType type : kBlockTypes) {
     const auto bytes = random_blocks(type, kRows * kCols / dtype_info(type).block_elements, random);
     const Tensor tensor{type, {kRows, kCols}, bytes};
@@ -64,10 +68,10 @@ TEST(QuantisedMatrix, StoredBlocksKeepEveryBitOfTheirValues) {
   }
 }
 
-TEST(QuantisedMatrix, BlocksOfAnotherTypeAreConverted) {
+TEST_P(QuantisedMatrix, BlocksOfAnotherTypeAreConverted) {
   constexpr int64_t kRows = 33, kCols = 512;
   Random random(2);
-  const auto backend = test::cpu_backend("auto", 1);
+  const auto backend = GetParam()(1);
   for (const DType from : kBlockTypes)
     for (const DType to : {DType::f32, DType::q8_0, DType::q6_k}) {
       if (from == to) continue;
@@ -81,10 +85,10 @@ TEST(QuantisedMatrix, BlocksOfAnotherTypeAreConverted) {
     }
 }
 
-TEST(QuantisedMatrix, TakesTheBytesOfTheFileWithinThreePercent) {
+TEST_P(QuantisedMatrix, TakesTheBytesOfTheFileWithinThreePercent) {
   constexpr int64_t kRows = 64, kCols = 1024;
   Random random(3);
-  const auto backend = test::cpu_backend("auto", 1);
+  const auto backend = GetParam()(1);
   const StoredTensor stored(random.values(kRows * kCols), {kRows, kCols}, DType::f32);
   for (const DType type : kBlockTypes) {
     const DTypeInfo& info = dtype_info(type);
@@ -96,7 +100,7 @@ TEST(QuantisedMatrix, TakesTheBytesOfTheFileWithinThreePercent) {
 }
 
 // The largest levels, scales and activations: integer sums must not wrap or saturate.
-TEST(QuantisedMatrix, ExtremesAreExactOnEveryInstructionSet) {
+TEST_P(QuantisedMatrix, ExtremesAreExactOnEveryInstructionSet) {
   constexpr int64_t kRows = 32, kCols = 256;
   for (const DType type : kBlockTypes) {
     BlockParts parts;
@@ -113,23 +117,20 @@ TEST(QuantisedMatrix, ExtremesAreExactOnEveryInstructionSet) {
         join_block(type, parts, bytes.data() + at);
       const Tensor tensor{type, {kRows, kCols}, bytes};
       const float weight = all_values(tensor)[0];
-      for (const std::string& isa : available_isas())
-        for (const float x : {127.0f, -127.0f}) {
-          const auto backend = test::cpu_backend(isa, 1);
-          const auto matrix = backend->matrix(tensor, type, "w");
-          TestRows in({}, 1, kCols), out({}, 1, kRows);
-          std::fill(in.storage.begin(), in.storage.end(), x);
-          backend->linear(*matrix, nullptr, in.view, out.view, false);
-          for (const float y : out.values())
-            ASSERT_EQ(y, weight * x * kCols)
-                << dtype_name(type) << " " << isa << " " << weight << " * " << x;
-        }
+      for (const float x : {127.0f, -127.0f}) {
+        const auto backend = GetParam()(1);
+        const auto matrix = backend->matrix(tensor, type, "w");
+        TestRows in(*backend, std::vector<float>(kCols, x), 1, kCols), out(*backend, {}, 1, kRows);
+        backend->linear(*matrix, nullptr, in.view, out.view, false);
+        for (const float y : out.values())
+          ASSERT_EQ(y, weight * x * kCols) << dtype_name(type) << " " << weight << " * " << x;
+      }
     }
   }
 }
 
-TEST(QuantisedMatrix, WhatTheTypeCannotHoldIsRefused) {
-  const auto backend = test::cpu_backend("auto", 1);
+TEST_P(QuantisedMatrix, WhatTheTypeCannotHoldIsRefused) {
+  const auto backend = GetParam()(1);
   for (const DType type : kBlockTypes) {
     const auto message = [&](float value) {
       std::vector<float> w(40 * 70, 0.5f);
@@ -146,8 +147,8 @@ TEST(QuantisedMatrix, WhatTheTypeCannotHoldIsRefused) {
   }
 }
 
-TEST(QuantisedMatrix, TheLargestValuesOfATypeStayFinite) {
-  const auto backend = test::cpu_backend("auto", 1);
+TEST_P(QuantisedMatrix, TheLargestValuesOfATypeStayFinite) {
+  const auto backend = GetParam()(1);
   for (const DType type : kBlockTypes)
     for (const float sign : {1.0f, -1.0f}) {
       std::vector<float> w(32 * 256, 0.0f);
@@ -160,8 +161,8 @@ TEST(QuantisedMatrix, TheLargestValuesOfATypeStayFinite) {
     }
 }
 
-TEST(QuantisedMatrix, StoredScalesThatAreNotFiniteAreRefused) {
-  const auto backend = test::cpu_backend("auto", 1);
+TEST_P(QuantisedMatrix, StoredScalesThatAreNotFiniteAreRefused) {
+  const auto backend = GetParam()(1);
   for (const DType type : kBlockTypes)
     for (const uint16_t bits : {uint16_t{0x7c00}, uint16_t{0xfe01}}) {
       Random random(4);

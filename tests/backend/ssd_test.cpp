@@ -72,16 +72,20 @@ Result run(Backend& backend, const SsdData& s, const std::vector<std::vector<Seg
                      static_cast<int32_t>(s.size.states)};
   Result result;
   const std::vector<float> start = plane(s.state, s.size);
+  std::vector<float> starts;
   for (int64_t slot = 0; slot < slots; ++slot)
-    result.states.insert(result.states.end(), start.begin(), start.end());
+    starts.insert(starts.end(), start.begin(), start.end());
+  const test::TestFloats states(backend, starts);
   const int64_t bc = s.size.groups * s.size.states;
-  TestRows x(s.x, s.tokens, s.size.heads * s.size.head_dim, 3, 1),
-      dt(s.dt, s.tokens, s.size.heads, 1, 2), b(s.b, s.tokens, bc, 5), c(s.c, s.tokens, bc, 0, 1);
+  TestRows x(backend, s.x, s.tokens, s.size.heads * s.size.head_dim, 3, 1),
+      dt(backend, s.dt, s.tokens, s.size.heads, 1, 2), b(backend, s.b, s.tokens, bc, 5),
+      c(backend, s.c, s.tokens, bc, 0, 1);
   for (const std::vector<Segment>& segments : calls)
-    backend.ssd_scan(w, segments, {result.states.data(), static_cast<int64_t>(start.size())},
-                     x.view, dt.view, b.view, c.view, x.view);
+    backend.ssd_scan(w, segments, {states.data(), static_cast<int64_t>(start.size())}, x.view,
+                     dt.view, b.view, c.view, x.view);
   EXPECT_TRUE(x.gaps_untouched());
   result.y = x.values();
+  result.states = states.values();
   return result;
 }
 
@@ -94,9 +98,9 @@ Result run_pieces(Backend& backend, const SsdData& s, int64_t piece) {
   return run(backend, s, calls);
 }
 
-class SsdTest : public testing::TestWithParam<std::string> {
+class SsdTest : public testing::TestWithParam<test::Device> {
  protected:
-  std::unique_ptr<Backend> backend_ = test::cpu_backend(GetParam(), 2);
+  std::unique_ptr<Backend> backend_ = GetParam()(2);
 };
 
 constexpr Sizes kSizes[] = {{1, 1, 1, 1},   {4, 16, 2, 16}, {3, 5, 1, 7},    {6, 17, 3, 33},
@@ -120,9 +124,9 @@ TEST_P(SsdTest, MatchesTheReferenceAndSplitsAnywhere) {
 
 TEST_P(SsdTest, BitsDoNotDependOnThreads) {
   const SsdData s({7, 40, 7, 32}, 21, 3);
-  const Result one = run_pieces(*test::cpu_backend(GetParam(), 1), s, 21);
+  const Result one = run_pieces(*GetParam()(1), s, 21);
   for (const int threads : {2, 3, 8})
-    EXPECT_EQ(run_pieces(*test::cpu_backend(GetParam(), threads), s, 21), one) << threads;
+    EXPECT_EQ(run_pieces(*GetParam()(threads), s, 21), one) << threads;
 }
 
 TEST_P(SsdTest, StepSizeIsSoftplusOnceThenLimited) {
@@ -157,8 +161,8 @@ TEST_P(SsdTest, SegmentsOfOneStepAreIndependentSequences) {
   EXPECT_EQ(run(*backend_, s, {{parts[2]}, {parts[0], parts[1]}}, 3), together);
 }
 
-INSTANTIATE_TEST_SUITE_P(Isa, SsdTest, testing::ValuesIn(available_isas()),
-                         [](const auto& suite) { return suite.param; });
+INSTANTIATE_TEST_SUITE_P(Device, SsdTest, testing::ValuesIn(test::devices()),
+                         [](const auto& suite) { return suite.param.name; });
 
 double largest_difference(const reference::Array& a, const reference::Array& b) {
   double most = a.size() == b.size() ? 0.0 : 1e9;

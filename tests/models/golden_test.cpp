@@ -1,109 +1,27 @@
 // Logits of every golden model against Hugging Face transformers (float32, slow path), and the CPU
 // invariant: the same bits however the tokens are fed and with any number of threads.
-#include <cmath>
+#include "tests/models/golden.h"
+
 #include <cstring>
-#include <filesystem>
 #include <map>
-#include <numeric>
 #include <set>
 
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
-#include "krait/model.h"
 #include "src/backend/cpu/isa.h"
-#include "src/formats/open.h"
 
 namespace krait {
 namespace {
 
-namespace fs = std::filesystem;
+using test::Golden, test::golden_folder, test::golden_models, test::read_golden;
+using test::relative_error;
 
-const fs::path kModels = fs::path(KRAIT_TEST_GOLDEN) / "models";
-
-std::vector<std::string> golden_models() {
-  std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(kModels))
-    if (entry.is_directory()) names.push_back(entry.path().filename());
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
-struct Golden {
-  std::vector<int32_t> ids;
-  std::vector<float> logits;  // [ids.size(), rows]
-};
-
-Golden read_golden(const std::string& name) {
-  const auto file = open_checkpoint((kModels / name / "golden.safetensors").string());
-  const Tensor* ids = file->find("ids");
-  const Tensor* logits = file->find("logits");
-  Golden golden;
-  for (int64_t i = 0; i < ids->elements(); ++i) {
-    int64_t id;
-    std::memcpy(&id, ids->data.data() + i * 8, 8);
-    golden.ids.push_back(static_cast<int32_t>(id));
-  }
-  golden.logits.resize(logits->elements());
-  copy_to_f32(*logits, 0, logits->elements(), golden.logits.data(), "logits");
-  return golden;
-}
-
-// A model on a backend of its own, fed in blocks of `chunk` tokens.
-class Runner {
+class Runner : public test::ModelRunner {
  public:
   Runner(const std::string& name, const std::string& isa, int threads,
          std::optional<DType> dtype = std::nullopt, DType act = DType::f32)
-      : backend_(make_backend({"cpu", isa, threads, act})),
-        checkpoint_(open_checkpoint((kModels / name).string())),
-        model_(load_model(*backend_, *checkpoint_,
-                          read_model_config(*checkpoint_, [](const std::string&) {}), dtype)) {}
-
-  // Logits after every token, from an empty state.
-  std::vector<float> logits(const std::vector<int32_t>& ids, int64_t chunk) {
-    std::vector<int32_t> all(ids.size());
-    std::iota(all.begin(), all.end(), 0);
-    return logits(ids, chunk, all);
-  }
-
-  // Logits after the tokens at `wanted`, ascending.
-  std::vector<float> logits(const std::vector<int32_t>& ids, int64_t chunk,
-                            const std::vector<int32_t>& wanted) {
-    const auto length = static_cast<int32_t>(chunk);
-    const auto workspace = model_->workspace(length, length);
-    const auto state = backend_->buffer(model_->state_layout().floats_per_slot());
-    std::vector<float> out;
-    const int64_t count = static_cast<int64_t>(ids.size());
-    for (int64_t first = 0; first < count; first += chunk) {
-      const int64_t n = std::min(chunk, count - first);
-      std::vector<int32_t> rows;
-      for (const int32_t row : wanted)
-        if (row >= first && row < first + n) rows.push_back(static_cast<int32_t>(row - first));
-      const Segment segment{0, 0, static_cast<int32_t>(n)};
-      const Step step{std::span(ids).subspan(first, n), {&segment, 1}, rows};
-      const Rows logits = model_->forward(step, {state->data, state->size}, *workspace);
-      out.insert(out.end(), logits.data, logits.data + logits.rows * logits.cols);
-    }
-    return out;
-  }
-
- private:
-  std::unique_ptr<Backend> backend_;
-  std::unique_ptr<Checkpoint> checkpoint_;
-  std::unique_ptr<Model> model_;
+      : ModelRunner(make_backend({"cpu", isa, threads, act}), name, dtype) {}
 };
-
-// Largest difference as a share of the largest |expected|.
-double relative_error(const std::vector<float>& found, const std::vector<float>& expected) {
-  EXPECT_EQ(found.size(), expected.size());
-  double largest = 0, error = 0;
-  for (size_t i = 0; i < std::min(found.size(), expected.size()); ++i) {
-    largest = std::max(largest, static_cast<double>(std::fabs(expected[i])));
-    error = std::max(
-        error, std::isnan(found[i]) ? 1e9 : static_cast<double>(std::fabs(found[i] - expected[i])));
-  }
-  return error / largest;
-}
 
 class GoldenTest : public testing::TestWithParam<std::string> {
  protected:
@@ -214,7 +132,7 @@ TEST(GoldenSetTest, CoversTheArchitecturesAndTheirVariants) {
   std::map<std::string, int> cases;
   std::set<int64_t> groups;
   for (const std::string& name : golden_models()) {
-    const auto checkpoint = open_checkpoint((kModels / name).string());
+    const auto checkpoint = open_checkpoint((golden_folder() / name).string());
     const ModelConfig config = read_model_config(*checkpoint, [](const std::string&) {});
     ++cases[config.architecture];
     if (const auto* mamba2 = std::get_if<Mamba2Config>(&config.layers[0]))

@@ -26,14 +26,14 @@ DeviceMemory require_device(int64_t bytes, const std::string& what) {
   if (memory) return memory;
   const MemoryInfo info = memory_info();
   throw Failure("out of GPU memory: " + what + " takes " + megabytes(bytes) + "; " +
-                megabytes(info.free_bytes) + " of " + megabytes(info.total_bytes) +
+                std::to_string(info.free_bytes >> 20) + " of " + megabytes(info.total_bytes) +
                 " are free; use narrower weights (--dtype), a smaller --chunk or batch, or "
                 "--device cpu");
 }
 
 void WeightLoader::rest() noexcept {
+  if (piece_bytes_ == 0) return;  // nothing is locked for every token
   const std::lock_guard lock(loading_);
-  if (piece_bytes_ == 0) return;
   for (Piece& piece : pieces_) piece.memory.reset();  // copies from them are done: see matrix()
   piece_bytes_ = 0;
 }

@@ -1,6 +1,7 @@
 // Matrices, vectors and buffers in the memory of a GPU.
 #pragma once
 
+#include <atomic>
 #include <mutex>
 
 #include "kernels/cuda/kernels.h"
@@ -53,7 +54,7 @@ class WeightLoader {
   std::mutex loading_;
   ThreadPool pool_;
   Piece pieces_[2];
-  int64_t piece_bytes_ = 0;
+  std::atomic<int64_t> piece_bytes_ = 0;
 };
 
 }  // namespace krait::cuda

@@ -68,8 +68,8 @@ double elapsed_ms(const Event& begin, const Event& end);  // both are done
 
 // ---- graphs ---------------------------------------------------------------------------------
 // What is queued between begin_capture() and end_capture() is kept instead of run, and run by every
-// launch(). False where there are no graphs.
-bool begin_capture(Stream stream);
+// launch().
+void begin_capture(Stream stream);
 Graph end_capture(Stream stream);
 void launch(Stream stream, const Graph& graph);
 

@@ -139,10 +139,9 @@ double elapsed_ms(const Event& begin, const Event& end) {
   return ms;
 }
 
-bool begin_capture(Stream stream) {
+void begin_capture(Stream stream) {
   check(cudaStreamBeginCapture(native(stream), cudaStreamCaptureModeThreadLocal),
         "beginning a graph");
-  return true;
 }
 Graph end_capture(Stream stream) {
   cudaGraph_t graph = nullptr;

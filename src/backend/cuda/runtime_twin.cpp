@@ -2,7 +2,9 @@
 #include <chrono>
 #include <cstring>
 #include <new>
+#include <utility>
 
+#include "kernels/cuda/twin/recording.h"
 #include "krait/error.h"
 #include "src/backend/cuda/runtime.h"
 
@@ -19,7 +21,9 @@ std::byte* allocate(int64_t bytes) {
 }
 void release(std::byte* memory) noexcept { ::operator delete(memory, kAlignment); }
 void move(const void* from, void* to, int64_t bytes) {
-  if (bytes > 0) std::memmove(to, from, static_cast<size_t>(bytes));
+  twin::do_or_record([=] {
+    if (bytes > 0) std::memmove(to, from, static_cast<size_t>(bytes));
+  });
 }
 
 }  // namespace
@@ -27,7 +31,9 @@ void move(const void* from, void* to, int64_t bytes) {
 struct EventHandle {
   Clock::time_point at;
 };
-struct GraphHandle {};
+struct GraphHandle {
+  twin::Work work;
+};
 
 GpuList list_gpus() {
   return {.support = GpuSupport::available, .error = {}, .gpus = {{"twin on the host", 9, 0}}};
@@ -60,18 +66,25 @@ void copy_to_host(Stream, const void* device, void* host, int64_t bytes) {
 }
 void copy_on_device(Stream, const void* from, void* to, int64_t bytes) { move(from, to, bytes); }
 void fill_zeros(Stream, void* device, int64_t bytes) {
-  if (bytes > 0) std::memset(device, 0, static_cast<size_t>(bytes));
+  twin::do_or_record([=] {
+    if (bytes > 0) std::memset(device, 0, static_cast<size_t>(bytes));
+  });
 }
 void record(Stream, const Event& event) { event->at = Clock::now(); }
 
-void wait(const Event&) {}
-void synchronize(Stream) {}
+void wait(const Event&) { KRAIT_CHECK(!twin::recording); }
+void synchronize(Stream) { KRAIT_CHECK(!twin::recording); }
 double elapsed_ms(const Event& begin, const Event& end) {
   return std::chrono::duration<double, std::milli>(end->at - begin->at).count();
 }
 
-bool begin_capture(Stream) { return false; }
-Graph end_capture(Stream) { return nullptr; }
-void launch(Stream, const Graph&) {}
+void begin_capture(Stream) { twin::recording = new twin::Work; }
+Graph end_capture(Stream) {
+  const std::unique_ptr<twin::Work> work(std::exchange(twin::recording, nullptr));
+  return Graph(new GraphHandle{std::move(*work)});
+}
+void launch(Stream, const Graph& graph) {
+  for (const auto& work : graph->work) work();
+}
 
 }  // namespace krait::cuda

@@ -31,6 +31,7 @@ void StepGraphs::clear() noexcept {
 void StepGraphs::abandon() {
   if (!recording_) return;
   recording_ = nullptr;
+  inputs_.forget();
   try {
     end_capture(stream_);
   } catch (const Failure&) {
@@ -61,18 +62,16 @@ StepGraphs::Entry& StepGraphs::find(const StepKey& key) {
   return e;
 }
 
-bool StepGraphs::replay(Entry& entry, const StepKey& key) {
+void StepGraphs::replay(Entry& entry, const StepKey& key) {
   for (const int32_t id : key.ids) KRAIT_CHECK(id >= 0 && id < entry.id_limit);
   synchronize(stream_);  // the last replay may not have read its inputs yet
   inputs_.write(key.ids, key.segments, entry.inputs.get());
   launch(stream_, entry.graph);
-  ++replays_;
-  return true;
 }
 
 bool StepGraphs::begin(const StepKey& key) {
   abandon();
-  if (!graphs_exist_ || !is_decode(key)) {
+  if (!is_decode(key)) {
     inputs_.set(key.ids, key.segments);
     return false;
   }
@@ -80,7 +79,8 @@ bool StepGraphs::begin(const StepKey& key) {
   Entry& entry = find(key);
   if (entry.graph) {
     entry.used = ++clock_;
-    return replay(entry, key);
+    replay(entry, key);
+    return true;
   }
   const bool first = std::exchange(entry.used, ++clock_) == 0;
   if (first) {
@@ -91,9 +91,9 @@ bool StepGraphs::begin(const StepKey& key) {
   const int64_t bytes = StepInputs::bytes(count, count);
   entry.inputs = allocate_pinned(bytes);
   inputs_.write(key.ids, key.segments, entry.inputs.get());
-  graphs_exist_ = begin_capture(stream_);
+  begin_capture(stream_);
   copy_to_device(stream_, entry.inputs.get(), inputs_.device(), bytes);
-  if (graphs_exist_) recording_ = &entry;
+  recording_ = &entry;
   return false;
 }
 

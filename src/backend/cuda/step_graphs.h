@@ -25,8 +25,6 @@ class StepGraphs {
   void clear() noexcept;
   // Nothing may be allocated meanwhile.
   bool recording() const noexcept { return recording_ != nullptr; }
-  // For tests.
-  int64_t replays() const noexcept { return replays_; }
 
  private:
   struct Entry {
@@ -42,7 +40,7 @@ class StepGraphs {
 
   void abandon();
   Entry& find(const StepKey& key);
-  bool replay(Entry& entry, const StepKey& key);
+  void replay(Entry& entry, const StepKey& key);
 
   Stream stream_;
   StepInputs& inputs_;
@@ -50,8 +48,6 @@ class StepGraphs {
   Entry* recording_ = nullptr;
   int64_t moves_ = 0;  // of the inputs, when the graphs were recorded
   uint64_t clock_ = 0;
-  int64_t replays_ = 0;
-  bool graphs_exist_ = true;
 };
 
 }  // namespace krait::cuda

@@ -29,6 +29,8 @@ class StepInputs {
   // Writes them to `host` and takes them as being on the device.
   void write(std::span<const int32_t> ids, std::span<const krait::Segment> segments,
              std::byte* host);
+  // ... or not, after all.
+  void forget() noexcept { known_ = false; }
   std::byte* device() const noexcept { return device_.get(); }
   // How often device() has changed.
   int64_t moves() const noexcept { return moves_; }

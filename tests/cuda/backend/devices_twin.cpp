@@ -1,0 +1,16 @@
+// The CUDA backend on the twin of its kernels: emulated, without a GPU.
+#include "src/backend/cuda/cuda_backend.h"
+#include "tests/backend/support.h"
+
+namespace krait::test {
+
+std::vector<Device> devices() {
+  Device twin;
+  twin.name = "twin";
+  twin.make = [](int threads, DType act) { return make_cuda_backend(0, threads, act); };
+  twin.split_error = 1e-5;
+  twin.emulated = true;
+  return {twin};
+}
+
+}  // namespace krait::test
