@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "krait/error.h"
+#include "src/backend/cpu/bandwidth.h"
 #include "src/backend/cpu/isa.h"
 #include "src/backend/cpu/memory.h"
 #include "src/backend/cpu/packing.h"
