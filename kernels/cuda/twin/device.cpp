@@ -29,7 +29,7 @@ uint32_t exchange(State what, uint32_t value, int from, Site site) {
 
 int checked_lane(int lane, const char* name, Site site) {
   if (lane < 0 || lane >= kWarp)
-    machine->fail(std::string(name) + " of " + std::to_string(lane) + ": expected 0 to 31", site);
+    machine->fail(std::string(name) + " is " + std::to_string(lane) + ": expected 0 to 31", site);
   return lane;
 }
 
