@@ -86,9 +86,9 @@ void Machine::run(const Launch& launch, const Options& options) {
   fiber_ = home_.get();
   go_to(pick());
   running = nullptr;
-  if (failure_.empty()) return;
-  const std::string message = describe(launch, *thread_, failure_site_, failure_);
-  failure_.clear();
+  if (!failure_) return;
+  const std::string message = describe(launch, *thread_, failure_site_, *failure_);
+  failure_.reset();
   abandon();
   report(message);
 }
@@ -105,7 +105,7 @@ void Machine::abandon() {
 
 void Machine::fail(std::string&& what, Site site) {
   // Nothing on this stack is destroyed after this, so nothing on it may own memory.
-  failure_ = std::move(what);
+  failure_.emplace(std::move(what));
   failure_site_ = site;
   fiber_->switch_to(*home_);
   std::abort();

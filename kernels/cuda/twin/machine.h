@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -153,7 +154,7 @@ class Machine {
   std::unique_ptr<Fiber> home_;
   std::vector<std::unique_ptr<Fiber>> fibers_;
   std::vector<Fiber*> free_;
-  std::string failure_;  // empty while all is well
+  std::optional<std::string> failure_;
   Site failure_site_;
 };
 
