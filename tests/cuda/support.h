@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/cuda/kernels.h"
+#include "kernels/cuda/launch.h"
 #include "kernels/reference/reference.h"
 #include "tests/kernels/support.h"
 
