@@ -163,8 +163,10 @@ def run_soak(machine, flags):
     samples = []  # seconds, bytes, MiB of the GPU, MiB of the process
 
     def watch(process, out):
-        samples.append((time.monotonic(), os.fstat(out.fileno()).st_size,
-                        used_mib(machine) if machine.on_gpu else None, resident_mib(process.pid)))
+        written = os.fstat(out.fileno()).st_size
+        if written:  # loaded, and under way
+            samples.append((time.monotonic(), written, used_mib(machine) if machine.on_gpu else None,
+                            resident_mib(process.pid)))
 
     command = machine.krait("generate", "-m", folder, "-p", "once", "-n", flags.soak_tokens,
                             "--ignore-eos", "-s", 5)

@@ -20,10 +20,13 @@ SMI_FIELDS = {
 
 # Shapes of the benchmark, by importance; "tiny" ones are for rehearsals.
 SHAPES = ["mamba-130m", "mamba-370m", "mamba-1.4b", "mamba-2.8b", "mamba2-1.3b"]
+GIGABYTES = {"mamba-130m": 0.3, "mamba-370m": 0.8, "mamba-1.4b": 2.8, "mamba-2.8b": 5.6,
+             "mamba2-1.3b": 2.8}  # of bf16 weights
 TINY_SHAPES = {
     "tiny-mamba": ["--d-model", 64, "--n-layer", 2],
     "tiny-mamba2": ["--architecture", "mamba2", "--d-model", 64, "--n-layer", 2, "--d-state", 32]}
 DTYPES = ["bf16", "q8_0", "q4_0"]
+WRITING_S = 600  # the most that writing the checkpoints may take
 
 
 # ---- device ---------------------------------------------------------------------------------
@@ -100,14 +103,15 @@ def make_checkpoints(machine, shapes):
     for shape in shapes:
         def make(shape=shape):
             try:
-                machine.checkpoint("bench-" + shape, *shape_settings(shape), "--dtype", "bf16")
+                machine.checkpoint("bench-" + shape, *shape_settings(shape), "--dtype", "bf16",
+                                   limit=WRITING_S)
             except (RuntimeError, OSError) as error:
                 machine.log(f"bench-{shape}: {error}")
-        begun[shape] = threading.Thread(target=make)
+        begun[shape] = threading.Thread(target=make, daemon=True)
         begun[shape].start()
 
     def wait(shape):
-        begun[shape].join(max(0.0, min(machine.left(), 600)))
+        begun[shape].join(max(0.0, min(machine.left(), WRITING_S)))
         folder = machine.scratch / ("bench-" + shape)
         return str(folder) if (folder / "made").exists() else None
     return wait
@@ -157,7 +161,6 @@ def bench_one(machine, flags, folder, shape, dtype, roof):
     state = state_bytes_of(machine, folder)
     done = machine.run(command)
     rows = [bench_row(shape, result, state, roof) for result in read_bench(done.out)]
-    machine.log("".join(f"  {json.dumps(row)}\n" for row in rows))
     return rows, done
 
 

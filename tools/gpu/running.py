@@ -67,6 +67,7 @@ class Machine:
         self.scratch = Path(scratch)
         self.log_file = log
         self.deadline = float("inf")
+        self.live = set()  # programs that run
 
     @property
     def on_gpu(self):
@@ -93,12 +94,14 @@ class Machine:
         return environment
 
     def krait(self, command, *arguments):
+        """The command line of krait on the device."""
         return [self.programs.krait, command, "-q", "--device", self.device, *map(str, arguments)]
 
     def run(self, command, limit=None, own=True, watch=None):
-        """Runs it to its end or to that of the stage; then it is asked to end, then ended.
-        watch(process, out) is called from time to time. The output is kept whole."""
-        limit = min(self.left(), limit or float("inf"))
+        """Runs it to its end or for `limit` seconds, else to the end of the stage; then it is asked
+        to end, then ended. watch(process, out) is called from time to time. The output is kept
+        whole."""
+        limit = self.left() if limit is None else limit
         begin = time.monotonic()
         if limit <= 0:
             return Done(command, code=-1, timed_out=True)
@@ -110,7 +113,9 @@ class Machine:
                     start_new_session=True, env=self.environment() if own else None)
             except OSError as error:
                 return Done(command, code=-1, err=f"{command[0]}: {error.strerror}")
+            self.live.add(process)
             timed_out = self.wait(process, begin + limit, out, watch)
+            self.live.discard(process)
             seconds = time.monotonic() - begin
             out.seek(0)
             err.seek(0)
@@ -118,6 +123,11 @@ class Machine:
                         err.read().decode(errors="replace"), seconds, timed_out)
         self.note(done)
         return done
+
+    def end_all(self):
+        for process in list(self.live):
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
 
     @staticmethod
     def wait(process, end, out, watch):
@@ -148,16 +158,22 @@ class Machine:
             if text.strip():
                 self.log("  " + text.strip()[-3000:].replace("\n", "\n  "))
 
-    def run_all(self, commands, workers=6, own=True):
+    def run_all(self, commands, workers=8):
         """The results in the order of the commands, of which so many run at a time."""
         with ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(lambda command: self.run(command, own=own), commands))
+            try:
+                return list(pool.map(self.run, commands))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                self.end_all()
+                raise
 
-    def checkpoint(self, name, *settings):
+    def checkpoint(self, name, *settings, limit=None):
         """The folder of a random checkpoint, made when it is asked for the first time."""
         folder = self.scratch / name
         if not (folder / "made").exists():
-            done = self.run([self.programs.make_checkpoint, str(folder), *map(str, settings)])
+            done = self.run([self.programs.make_checkpoint, str(folder), *map(str, settings)],
+                            limit=limit)
             if not done.passed:
                 raise RuntimeError(f"make_checkpoint {name}: {done.why()}")
             (folder / "made").touch()
