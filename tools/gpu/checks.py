@@ -75,6 +75,9 @@ def find_sanitizer():
     return found
 
 
+NO_SUMMARY = "no summary in the output of compute-sanitizer"
+
+
 def sanitizer_findings(output):
     """The lines that matter of a report that is not clean; nothing for one that is."""
     summaries = re.findall(r"^=+ (?:\w+ )?SUMMARY: (\d+) (?:errors?|hazards?)", output, re.MULTILINE)
@@ -82,7 +85,7 @@ def sanitizer_findings(output):
         return []
     lines = [line.strip("= ") for line in output.splitlines() if line.startswith("=====")]
     lines = [line for line in lines if line and not line.startswith("COMPUTE-SANITIZER")]
-    return lines[:12] or ["no summary in the output of compute-sanitizer"]
+    return lines[:12] if summaries else [NO_SUMMARY, *lines[:11]]
 
 
 def run_sanitize(machine, flags):
@@ -98,20 +101,22 @@ def run_sanitize(machine, flags):
                 "score": machine.krait("score", "-m", folder, "--ids", ids),
                 "generate": machine.krait("generate", "-m", folder, "-p", "word", "-n", 6,
                                           "--ignore-eos", "-s", 1),
-                "batch": machine.krait("batch", "-m", folder, "-i", prompts, "-o", "/dev/null",
-                                       "--slots", 4, "-n", 4, "--ignore-eos"),
+                "batch": machine.krait("batch", "-m", folder, "-i", prompts, "-o",
+                                       machine.scratch / f"sanitize-{tool}-{name}.jsonl", "--slots", 4, "-n", 4, "--ignore-eos"),
                 "q8_0": machine.krait("score", "-m", folder, "--ids", ids, "--dtype", "q8_0")}
             jobs += [(f"{tool}, {name}, {what}",
                       [sanitizer, "--tool", tool, "--error-exitcode", "99", *command])
                      for what, command in commands.items()]
     jobs.sort(key=lambda job: job[0].rpartition(", ")[2] == "batch")
     problems, clean = [], 0
-    for (name, _), done in zip(jobs, machine.run_all([command for _, command in jobs], workers=4)):
+    for (name, command), done in zip(jobs, machine.run_all([c for _, c in jobs], workers=4)):
+        if not done.timed_out and NO_SUMMARY in sanitizer_findings(done.out + done.err):
+            done = machine.run(command)  # it did not get to its work, perhaps for the others
         if done.timed_out:
             continue
         findings = sanitizer_findings(done.out + done.err)
         if findings or done.code != 0:
-            problems.append(f"{name}: {done.why() if not findings else ' | '.join(findings)}"[:1500])
+            problems.append(f"{name}: {done.why()}; {' | '.join(findings)}"[:1500])
         else:
             clean += 1
     complete = clean + len(problems) == len(jobs)

@@ -64,9 +64,15 @@ def host_facts():
 
 def run_device(machine, flags):
     facts = gpu_facts(machine) if machine.on_gpu else {"name": host_facts()["cpu"]}
-    info = machine.run([machine.programs.krait, "info", "-m", machine.checkpoint(
-        "tiny-mamba1", "--d-model", 64, "--n-layer", 2), "--json"])
+    model = machine.checkpoint("tiny-mamba1", "--d-model", 64, "--n-layer", 2)
+    info = machine.run(machine.krait("info", "-m", model, "--json"))
     problems = [] if info.passed else [f"krait info: {info.why()}"]
+    if machine.on_gpu:
+        wrong = machine.run([machine.programs.krait, "generate", "-m", model, "-p", "x",
+                             "--device", "cuda:99"])
+        machine.log(f"  cuda:99: {wrong.err.strip()}")
+        if wrong.code != 2:
+            problems.append(f"--device cuda:99: {wrong.why()}; expected exit code 2")
     return {"status": status_of(problems), "problems": problems, **facts, "host": host_facts()}
 
 
@@ -137,8 +143,10 @@ def bench_row(shape, result, state_bytes, roof_gb_s):
            "n_gen": result["n_gen"], "batch": result["batch"],
            "tok_s": {key: float(f"{result['tok_s'][key]:.5g}") for key in ("median", "min", "max")}}
     if result["n_prompt"]:
-        row["tflop_s"] = float(f"{(result.get('gflop_s') or 0) / 1e3:.4g}")
+        for ours, theirs in (("tflop_s", "gflop_s"), ("roof_tflop_s", "roof_gflop_s")):
+            row[ours] = float(f"{(result.get(theirs) or 0) / 1e3:.4g}")
         return row
+    roof_gb_s = roof_gb_s or result.get("roof_gb_s")  # where micro did not run: krait's own figure
     batch = result["batch"]
     traffic = result["weight_bytes_per_token"] + 2 * state_bytes * batch
     gb_s = result["tok_s"]["median"] / batch * traffic * 1e-9

@@ -188,10 +188,11 @@ void measure_plain(const Machine& m, const uint4* data, size_t bytes, Best& best
 }
 
 void measure_bulk(const Machine& m, const void* data, size_t bytes, Best& best) {
-  constexpr struct {
+  constexpr struct Ring {
     int slots, kib;
   } kRings[] = {{4, 8}, {8, 8}, {16, 8}, {24, 8}, {4, 16}, {8, 16}, {12, 16}, {6, 32}};
-  for (const auto [slots, kib] : kRings) {
+  for (const Ring& ring : kRings) {
+    const int slots = ring.slots, kib = ring.kib;
     const uint32_t piece = static_cast<uint32_t>(kib) << 10;
     const size_t shared = size_t{piece} * static_cast<size_t>(slots);
     if (shared + 2048 > m.properties.sharedMemPerBlockOptin) continue;
