@@ -62,7 +62,7 @@ struct Machine {
   cudaDeviceProp properties{};
   int blocks = 0;  // multiprocessors
   uint32_t* sink = nullptr;
-  bool hopper() const { return properties.major >= 9; }
+  bool hopper = false;  // clusters, bulk copies and overlapping kernels, here and in the program
 };
 
 void launch(void (*kernel)(uint32_t*), const Machine& m, bool overlap) {
@@ -219,11 +219,11 @@ void measure_reading(const Machine& m, Object& out) {
   CHECK(cudaStreamSynchronize(g_stream));
   Best plain, bulk;
   measure_plain(m, static_cast<const uint4*>(data), bytes, plain);
-  if (m.hopper()) measure_bulk(m, data, bytes, bulk);
+  if (m.hopper) measure_bulk(m, data, bytes, bulk);
   CHECK(cudaFree(data));
   out.add("read_bytes", static_cast<double>(bytes));
   out.add("read_plain_gb_s", plain.gb_s);
-  out.add("read_bulk_gb_s", bulk.gb_s, m.hopper());
+  out.add("read_bulk_gb_s", bulk.gb_s, m.hopper);
   out.add("read_plain", "[" + plain.list + "]");
   out.add("read_bulk", "[" + bulk.list + "]");
 }
@@ -239,6 +239,9 @@ int main(int argc, char** argv) {
   CHECK(cudaMalloc(&m.sink, 8192));
   CHECK(cudaMemset(m.sink, 0, 8192));
   m.blocks = m.properties.multiProcessorCount;
+  cudaFuncAttributes bulk{};
+  CHECK(cudaFuncGetAttributes(&bulk, read_bulk));
+  m.hopper = m.properties.major >= 9 && bulk.ptxVersion >= 90;
 
   Object out;
   out.add("device", "\"" + std::string(m.properties.name) + "\"");
@@ -249,13 +252,13 @@ int main(int argc, char** argv) {
   out.add("counter_barrier_us", counter_barrier_us(m));
   for (const int size : {4, 8})
     out.add("cluster_barrier_" + std::to_string(size) + "_us",
-            m.hopper() ? cluster_barrier_us(size) : 0, m.hopper());
+            m.hopper ? cluster_barrier_us(size) : 0, m.hopper);
   out.add("stream_kernel_us", cost_us(100, 1100, [&](int count) {
             for (int i = 0; i < count; ++i) launch(step, m, false);
           }));
   out.add("graph_node_us", graph_node_us(step, m, false));
-  out.add("graph_node_overlapped_us", m.hopper() ? graph_node_us(overlapped_step, m, true) : 0,
-          m.hopper());
+  out.add("graph_node_overlapped_us", m.hopper ? graph_node_us(overlapped_step, m, true) : 0,
+          m.hopper);
   out.add("round_trip_us", round_trip_us(m));
   std::printf("%s\n", out.text().c_str());
   return 0;
