@@ -88,26 +88,30 @@ def sanitizer_findings(output):
     return lines[:12] if summaries else [NO_SUMMARY, *lines[:11]]
 
 
-def run_sanitize(machine, flags):
-    sanitizer = find_sanitizer()
+def sanitize_jobs(machine):
+    """(name, command): every tool on every way to run a model."""
     prompts = machine.scratch / "sanitize.txt"
     prompts.write_text("one\ntwo words\nthree more words\nfour\n")
+    ids = ",".join(str(i % 300) for i in range(1, 70))
     jobs = []
     for tool in ("memcheck", "racecheck", "synccheck"):
         for name, settings in TINY.items():
-            folder = machine.checkpoint(f"tiny-{name}", *settings)
-            ids = ",".join(str(i % 300) for i in range(1, 70))
+            model = ["-m", machine.checkpoint(f"tiny-{name}", *settings)]
+            results = machine.scratch / f"sanitize-{tool}-{name}.jsonl"
             commands = {
-                "score": machine.krait("score", "-m", folder, "--ids", ids),
-                "generate": machine.krait("generate", "-m", folder, "-p", "word", "-n", 6,
-                                          "--ignore-eos", "-s", 1),
-                "batch": machine.krait("batch", "-m", folder, "-i", prompts, "-o",
-                                       machine.scratch / f"sanitize-{tool}-{name}.jsonl", "--slots", 4, "-n", 4, "--ignore-eos"),
-                "q8_0": machine.krait("score", "-m", folder, "--ids", ids, "--dtype", "q8_0")}
+                "score": ["score", *model, "--ids", ids],
+                "q8_0": ["score", *model, "--ids", ids, "--dtype", "q8_0"],
+                "generate": ["generate", *model, "-p", "word", "-n", 6, "--ignore-eos", "-s", 1],
+                "batch": ["batch", *model, "-i", prompts, "-o", results, "--slots", 4, "-n", 4,
+                          "--ignore-eos"]}
             jobs += [(f"{tool}, {name}, {what}",
-                      [sanitizer, "--tool", tool, "--error-exitcode", "99", *command])
-                     for what, command in commands.items()]
-    jobs.sort(key=lambda job: job[0].rpartition(", ")[2] == "batch")
+                      [find_sanitizer(), "--tool", tool, "--error-exitcode", "99",
+                       *machine.krait(*command)]) for what, command in commands.items()]
+    return sorted(jobs, key=lambda job: job[0].endswith("batch"))  # the slowest last
+
+
+def run_sanitize(machine, flags):
+    jobs = sanitize_jobs(machine)
     problems, clean = [], 0
     for (name, command), done in zip(jobs, machine.run_all([c for _, c in jobs], workers=4)):
         if not done.timed_out and NO_SUMMARY in sanitizer_findings(done.out + done.err):
