@@ -283,6 +283,9 @@ REPORT = {
             {"model": "mamba1", "dtype": "f32", "error": 1.3e-6, "tolerance": 1e-4,
              "same_bits": {"1": True, "7": True}}],
             "batch": [{"model": "mamba1", "prompts": 64, "same": 64}]},
+        "sanitize": {"status": "passed", "runs": 24, "clean": 24},
+        "soak": {"status": "passed", "tokens": 1000000, "tok_s": 9000.4, "gpu_growth_mib": 0,
+                 "process_growth_mib": None, "last_third_speed": 0.99},
         "bench": {"status": "incomplete", "results": [
             {"model": "mamba-130m", "dtype": "bf16", "n_prompt": 512, "n_gen": 0, "batch": 1,
              "tok_s": {"median": 100000.0}, "tflop_s": 25.0},
@@ -300,8 +303,8 @@ class TableTest(InFolder):
     def test_lines(self):
         text = table.render(REPORT)
         for line in [
-                "GPU X; driver 580.1; 3000 GB/s read by plain loads; 3100 GB/s read by bulk copies; "
-                "500 TFLOP/s in a large bf16 product (PyTorch). krait 0.1.0, abc, 2026-01-02.",
+                "GPU X; driver 580.1; 3000 GB/s read by plain loads; 3100 GB/s read by bulk "
+                "copies; 500 TFLOP/s in a large bf16 product (PyTorch). krait 0.1.0, abc, 2026-01-02.",
                 "| shape | weights | 1 sequence, tok/s | share | 32 sequences, tok/s | share |",
                 "| mamba-130m | bf16 | 4,012 | 36 % | 61,234 | 41 % |",
                 "| mamba-2.8b | q8_0 | 99.9 |  |  |  |",
@@ -311,6 +314,9 @@ class TableTest(InFolder):
                 "| mamba1 | f32 | 1.3e-06 | 1e-04 | yes |",
                 "- tests: failed, 5 tests, 1 failed, 0 skipped", "  - A.b",
                 "- parity: passed, mamba1 64 of 64 texts the same in a batch",
+                "- sanitize: passed, 24 of 24 runs clean",
+                "- soak: passed, 1,000,000 tokens at 9,000 tok/s, 0 MiB more memory of the GPU at "
+                "the end, 0.99 times the speed in the last third",
                 "- bench: incomplete"]:
             self.assertIn(line, text.splitlines())
         self.assertNotIn("programmatic", text)

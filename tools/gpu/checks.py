@@ -80,7 +80,8 @@ NO_SUMMARY = "no summary in the output of compute-sanitizer"
 
 def sanitizer_findings(output):
     """The lines that matter of a report that is not clean; nothing for one that is."""
-    summaries = re.findall(r"^=+ (?:\w+ )?SUMMARY: (\d+) (?:errors?|hazards?)", output, re.MULTILINE)
+    summaries = re.findall(r"^=+ (?:\w+ )?SUMMARY: (\d+) (?:errors?|hazards?)", output,
+                           re.MULTILINE)
     if summaries and all(number == "0" for number in summaries):
         return []
     lines = [line.strip("= ") for line in output.splitlines() if line.startswith("=====")]
@@ -174,8 +175,8 @@ def run_soak(machine, flags):
     def watch(process, out):
         written = os.fstat(out.fileno()).st_size
         if written:  # loaded, and under way
-            samples.append((time.monotonic(), written, used_mib(machine) if machine.on_gpu else None,
-                            resident_mib(process.pid)))
+            used = used_mib(machine) if machine.on_gpu else None
+            samples.append((time.monotonic(), written, used, resident_mib(process.pid)))
 
     command = machine.krait("generate", "-m", folder, "-p", "once", "-n", flags.soak_tokens,
                             "--ignore-eos", "-s", 5)
@@ -195,6 +196,6 @@ def run_soak(machine, flags):
     if (result["gpu_growth_mib"] or 0) > 2:
         problems.append(f"memory of the GPU grew by {result['gpu_growth_mib']} MiB")
     if (result["last_third_speed"] or 1) < 0.8:
-        problems.append(f"the last third ran at {result['last_third_speed']} times the speed of the "
-                        "first")
+        problems.append(f"the last third ran at {result['last_third_speed']} times the speed of "
+                        "the first")
     return {"status": status_of(problems, not done.timed_out), "problems": problems, **result}

@@ -23,7 +23,8 @@ SCRIPTS = ["gpu_check", "gpu/running.py", "gpu/packing.py", "gpu/parity.py", "gp
            "gpu/figures.py", "gpu/table.py", "gpu/time_transformers.py"]
 
 # The C library must be the machine's own; the driver's library belongs to its driver.
-SYSTEM = re.compile(r"(linux-vdso|ld-linux.*|lib(c|m|pthread|dl|rt|resolv|util|cuda|nvidia-ml))\.so.*")
+SYSTEM = re.compile(
+    r"(linux-vdso|ld-linux.*|lib(c|m|pthread|dl|rt|resolv|util|cuda|nvidia-ml))\.so.*")
 # Used only where the machine's own is missing or too old.
 FALLBACK = re.compile(r"lib(stdc\+\+|gcc_s|gomp)\.so.*")
 # Too large to take along; comes with the CUDA Toolkit and with PyTorch.
@@ -205,8 +206,7 @@ def packed_programs(folder):
         raise Unusable(f"{folder}: not a pack of tools/gpu_check ({error!r})") from error
     here = platform.libc_ver()[1]
     if here and version_tuple(here) < version_tuple(built_for):
-        raise Unusable(f"packed on a system with glibc {built_for}, which is newer than this one's, "
-                       f"{here}")
+        raise Unusable(f"packed on a system with glibc {built_for}, newer than this one's, {here}")
     binaries = folder / "bin"
     for program in binaries.iterdir():
         program.chmod(program.stat().st_mode | stat.S_IXUSR)

@@ -125,13 +125,16 @@ def checks_list(report):
     for name, stage in report["stages"].items():
         text = f"- {name}: {stage['status']}"
         if name == "tests" and "tests" in stage:
-            text += f", {stage['tests']} tests, {stage['failed']} failed, {stage['skipped']} skipped"
+            text += ", " + ", ".join(f"{stage[key]} {key}" for key in (
+                "tests", "failed", "skipped"))
         if name == "sanitize" and "runs" in stage:
             text += f", {stage['clean']} of {stage['runs']} runs clean"
         if name == "soak" and stage.get("tokens"):
-            text += (f", {stage['tokens']:,} tokens at {stage['tok_s']:,.0f} tok/s, memory of the GPU "
-                     f"grew by {stage['gpu_growth_mib']} MiB, last third at "
-                     f"{stage['last_third_speed']} times the speed of the first")
+            text += f", {stage['tokens']:,} tokens at {stage['tok_s']:,.0f} tok/s"
+            for key, what in (("gpu_growth_mib", "MiB more memory of the GPU at the end"),
+                              ("process_growth_mib", "MiB more of the host"),
+                              ("last_third_speed", "times the speed in the last third")):
+                text += f", {stage[key]} {what}" if stage.get(key) is not None else ""
         for row in stage.get("batch", []) if name == "parity" else []:
             text += f", {row['model']} {row['same']} of {row['prompts']} texts the same in a batch"
         words.append(text)
