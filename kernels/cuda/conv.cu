@@ -106,21 +106,30 @@ KRAIT_DEVICE void conv_run(const ConvChannel& c) {
   ConvWindow<kTaps> window;
   window.load_weights(c.taps, c.bias, c.channels);
   window.load_past(c.past, c.channels);
-  float next[kTile];
-  const auto fetch = [&](int first) {
+  const float* from = c.x;
+  float *to = c.out, next[kTile];
+  const auto fetch = [&](int count) {
     KRAIT_UNROLL
-    for (int i = 0; i < kTile; ++i)
-      if (first + i < c.length) next[i] = c.x[(first + i) * c.x_stride];
+    for (int i = 0; i < kTile; ++i) next[i] = i < count ? from[i * c.x_stride] : 0.0f;
+    from += kTile * c.x_stride;
   };
-  fetch(0);
-  for (int first = 0; first < c.length; first += kTile) {
+  fetch(c.length);
+  for (int left = c.length; left > 0; left -= kTile) {
     float x[kTile];
     KRAIT_UNROLL
     for (int i = 0; i < kTile; ++i) x[i] = next[i];
-    fetch(first + kTile);
-    KRAIT_UNROLL
-    for (int i = 0; i < kTile; ++i)
-      if (first + i < c.length) c.out[(first + i) * c.out_stride] = window.step(x[i]);
+    fetch(left - kTile);
+    if (left >= kTile) {
+      KRAIT_UNROLL
+      for (int i = 0; i < kTile; ++i) x[i] = window.step(x[i]);
+      KRAIT_UNROLL
+      for (int i = 0; i < kTile; ++i) to[i * c.out_stride] = x[i];
+    } else {
+      KRAIT_UNROLL
+      for (int i = 0; i < kTile; ++i)
+        if (i < left) to[i * c.out_stride] = window.step(x[i]);
+    }
+    to += kTile * c.out_stride;
   }
   if (c.left) window.store_past(c.left, c.channels);
 }

@@ -168,11 +168,17 @@ KRAIT_DEVICE uint32_t permute_bytes(uint32_t a, uint32_t b, uint32_t selector) {
 // ---- arithmetic -------------------------------------------------------------------------------
 // a * b + c with one rounding.
 KRAIT_DEVICE float multiply_add(float a, float b, float c) { return __fmaf_rn(a, b, c); }
-// 2^x, within 2 ulp.
+// 2^x, within 2 ulp; 0 where that is below 2^-126.
 KRAIT_DEVICE float exp2_fast(float x) {
   float y;
-  asm("ex2.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
+}
+// a / b, within 2 ulp; 0 where that is below 2^-126 or |b| above 2^126.
+KRAIT_DEVICE float divide_fast(float a, float b) {
+  float quotient;
+  asm("div.approx.ftz.f32 %0, %1, %2;" : "=f"(quotient) : "f"(a), "f"(b));
+  return quotient;
 }
 KRAIT_DEVICE float reciprocal_root(float x) { return __frsqrt_rn(x); }
 // Sums of two pairs of bf16, rounded to bf16.
@@ -206,7 +212,7 @@ KRAIT_DEVICE float sum_lanes(float value) {
 }
 
 // x * sigmoid(x).
-KRAIT_DEVICE float silu(float x) { return x / (1.0f + expf(-x)); }
+KRAIT_DEVICE float silu(float x) { return divide_fast(x, 1.0f + expf(-x)); }
 // log(1 + e^x); x itself above 20, as PyTorch.
 KRAIT_DEVICE float softplus(float x) { return x > 20.0f ? x : log1pf(expf(x)); }
 

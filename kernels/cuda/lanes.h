@@ -33,40 +33,71 @@ KRAIT_DEVICE float sum_parts(float value) {
   return value;
 }
 
-// B and C of a tile of tokens on their way through a block's shared memory. A lane reads its
-// kStates states (a multiple of four; the ones beyond its q are 0) four at a time, and the parts'
+// B and C on their way through a block's shared memory, a tile of tokens at a time. A lane reads
+// its kStates states (a multiple of four; those beyond its q are 0) four at a time, and the parts'
 // fours lie side by side.
 template <int parts, int kStates, int kTile, int kThreads>
 struct Inputs {
-  static constexpr int kRow = parts * kStates;
+  static constexpr int kRow = parts * kStates;  // floats of a token's B or C
   static constexpr int kFloats = 2 * kTile * kRow;
-  static constexpr int kEach = kFloats / kThreads;
-  static_assert(kStates % 4 == 0 && kFloats % kThreads == 0);
-  float carried[kEach];
+  // A thread carries some places of some tokens' rows.
+  static constexpr int kPlaces = kRow > kThreads ? kRow / kThreads : 1;
+  static constexpr int kTokenStep = kRow > kThreads ? 1 : kThreads / kRow;
+  static constexpr int kTokens = kTile / kTokenStep;
+  static_assert(kStates % 4 == 0 && kTile % kTokenStep == 0);
 
-  // From `row` on, `count` tokens.
-  KRAIT_DEVICE void fetch(const Rows& b, const Rows& c, int64_t row, int count, int d_state) {
+  const float *b, *c;  // the next tile, at this thread's first token
+  int64_t b_stride, c_stride;
+  int state[kPlaces];  // or -1
+  float carried[2][kTokens][kPlaces];
+
+  static KRAIT_DEVICE int first_token() { return thread_index() / kRow; }
+  static KRAIT_DEVICE int place(int p) { return thread_index() % kRow + p * kThreads; }
+
+  KRAIT_DEVICE void begin(const Rows& b_rows, const Rows& c_rows, int64_t row, int d_state) {
+    b_stride = b_rows.stride;
+    c_stride = c_rows.stride;
+    b = b_rows.data + (row + first_token()) * b_stride;
+    c = c_rows.data + (row + first_token()) * c_stride;
     const int q = (d_state + parts - 1) / parts;
     KRAIT_UNROLL
-    for (int k = 0; k < kEach; ++k) {
-      const int at = thread_index() + k * kThreads, place = at % kRow, token = at / (2 * kRow);
-      const int in_part = place / (4 * parts) * 4 + place % 4;
-      const int state = place / 4 % parts * q + in_part;
-      const Rows& from = at / kRow % 2 == 0 ? b : c;
-      carried[k] = token < count && in_part < q && state < d_state
-                       ? from.data[(row + token) * from.stride + state]
-                       : 0.0f;
+    for (int p = 0; p < kPlaces; ++p) {
+      const int in_part = place(p) / (4 * parts) * 4 + place(p) % 4;
+      const int n = place(p) / 4 % parts * q + in_part;
+      state[p] = in_part < q && n < d_state ? n : -1;
     }
+  }
+  // The next tile, of `count` tokens or more.
+  KRAIT_DEVICE void fetch(int count) {
+    KRAIT_UNROLL
+    for (int t = 0; t < kTokens; ++t) {
+      const bool there = first_token() + t * kTokenStep < count;
+      KRAIT_UNROLL
+      for (int p = 0; p < kPlaces; ++p) {
+        const bool read = there && state[p] >= 0;
+        carried[0][t][p] = read ? b[t * kTokenStep * b_stride + state[p]] : 0.0f;
+        carried[1][t][p] = read ? c[t * kTokenStep * c_stride + state[p]] : 0.0f;
+      }
+    }
+    b += kTile * b_stride;
+    c += kTile * c_stride;
   }
   KRAIT_DEVICE void put(float* shared) const {
     KRAIT_UNROLL
-    for (int k = 0; k < kEach; ++k) shared[thread_index() + k * kThreads] = carried[k];
+    for (int t = 0; t < kTokens; ++t) {
+      float* row = shared + (first_token() + t * kTokenStep) * 2 * kRow;
+      KRAIT_UNROLL
+      for (int p = 0; p < kPlaces; ++p) {
+        row[place(p)] = carried[0][t][p];
+        row[kRow + place(p)] = carried[1][t][p];
+      }
+    }
   }
-  // States four * 4 to + 3 of a part.
-  static KRAIT_DEVICE Float4 b(const float* shared, int token, int part, int four) {
+  // States 4 four to + 3 of a part.
+  static KRAIT_DEVICE Float4 b_of(const float* shared, int token, int part, int four) {
     return load4(shared + token * 2 * kRow + (four * parts + part) * 4);
   }
-  static KRAIT_DEVICE Float4 c(const float* shared, int token, int part, int four) {
+  static KRAIT_DEVICE Float4 c_of(const float* shared, int token, int part, int four) {
     return load4(shared + (token * 2 + 1) * kRow + (four * parts + part) * 4);
   }
 };

@@ -27,6 +27,17 @@ __global__ void __launch_bounds__(Kernel::kThreads, Kernel::kMinBlocks)
   kernel();
 }
 
+// Whether the GPU can begin a kernel while the one before it ends (compute capability 9.0).
+inline bool kernels_overlap() noexcept {
+  static const bool can = [] {
+    int device = 0, major = 0;
+    cudaGetDevice(&device);
+    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+    return major >= 9;
+  }();
+  return can;
+}
+
 // Errors stay with the CUDA runtime, for the next call that checks.
 template <class Kernel>
 void launch(Stream stream, const Shape& shape, const Kernel& kernel) noexcept {
@@ -43,7 +54,7 @@ void launch(Stream stream, const Shape& shape, const Kernel& kernel) noexcept {
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = reinterpret_cast<cudaStream_t>(stream);
   config.attrs = &overlap;
-  config.numAttrs = 1;
+  config.numAttrs = kernels_overlap() ? 1 : 0;
   cudaLaunchKernelEx(&config, run_kernel<Kernel>, kernel);
 }
 

@@ -17,27 +17,30 @@ constexpr int kMostStates = 16;                       // of a lane, in registers
 struct ScanLane {
   const Scan& scan;
   int64_t channel;
-  int part, per_part;  // states of a part
   bool live;
+  int part, first_state, states;  // the states first_state to + states - 1
   Segment segment;
-  float* state = nullptr;  // the channel's, in its slot
+  float* state = nullptr;  // the first, in the slot of the segment
 
   KRAIT_DEVICE ScanLane(const Scan& s, int channel_block)
       : scan(s),
         channel(static_cast<int64_t>(channel_block) * kChannels + warp_index() * kApart +
                 lane_index() % kApart),
-        part(lane_index() / kApart),
-        per_part((s.d_state + kScanParts - 1) / kScanParts),
-        live(channel < s.d_inner) {}
+        live(channel < s.d_inner),
+        part(lane_index() / kApart) {
+    const int per_part = (s.d_state + kScanParts - 1) / kScanParts;
+    first_state = part * per_part;
+    const auto last = static_cast<int>(at_most(first_state + per_part, s.d_state));
+    states = live && last > first_state ? last - first_state : 0;
+  }
 
   KRAIT_DEVICE void enter(int segment_index) {
     segment = scan.segments.list[segment_index];
-    state = scan.state.data + segment.slot * scan.state.slot_stride + channel;
+    state = scan.state.data + segment.slot * scan.state.slot_stride + first_plane();
   }
-  // The number of this lane's i-th state, or -1 where it has none.
-  KRAIT_DEVICE int state_index(int i) const {
-    const int n = part * per_part + i;
-    return live && i < per_part && n < scan.d_state ? n : -1;
+  // Where the first state's parameters and values begin, in planes [d_state, d_inner].
+  KRAIT_DEVICE int64_t first_plane() const {
+    return static_cast<int64_t>(first_state) * scan.d_inner + channel;
   }
   KRAIT_DEVICE float of_channel(const float* values) const { return live ? values[channel] : 0.0f; }
   KRAIT_DEVICE float get(const Rows& rows, int token) const {
@@ -54,25 +57,20 @@ struct LaneStates {
   float rate[kStates], h[kStates];
 
   KRAIT_DEVICE void load_rates(const ScanLane& lane) {
+    const float* a = lane.scan.a + lane.first_plane();
     KRAIT_UNROLL
-    for (int i = 0; i < kStates; ++i) {
-      const int64_t n = lane.state_index(i);
-      rate[i] = n >= 0 ? decay_rate(lane.scan.a[n * lane.scan.d_inner + lane.channel]) : 0.0f;
-    }
+    for (int i = 0; i < kStates; ++i)
+      rate[i] = i < lane.states ? decay_rate(a[int64_t{i} * lane.scan.d_inner]) : 0.0f;
   }
   KRAIT_DEVICE void load(const ScanLane& lane) {
     KRAIT_UNROLL
-    for (int i = 0; i < kStates; ++i) {
-      const int64_t n = lane.state_index(i);
-      h[i] = n >= 0 ? lane.state[n * lane.scan.d_inner] : 0.0f;
-    }
+    for (int i = 0; i < kStates; ++i)
+      h[i] = i < lane.states ? lane.state[int64_t{i} * lane.scan.d_inner] : 0.0f;
   }
   KRAIT_DEVICE void store(const ScanLane& lane) const {
     KRAIT_UNROLL
-    for (int i = 0; i < kStates; ++i) {
-      const int64_t n = lane.state_index(i);
-      if (n >= 0) lane.state[n * lane.scan.d_inner] = h[i];
-    }
+    for (int i = 0; i < kStates; ++i)
+      if (i < lane.states) lane.state[int64_t{i} * lane.scan.d_inner] = h[i];
   }
 };
 
@@ -93,21 +91,37 @@ struct ScanOneToken {
     wait_for_predecessor();
     lane.enter(block_x() / channel_blocks);
     states.load(lane);
-    const float* b = scan.b.data + lane.segment.begin * scan.b.stride;
-    const float* c = scan.c.data + lane.segment.begin * scan.c.stride;
+    const float* b = scan.b.data + lane.segment.begin * scan.b.stride + lane.first_state;
+    const float* c = scan.c.data + lane.segment.begin * scan.c.stride + lane.first_state;
     const float x = lane.get(scan.x, 0), z = lane.get(scan.z, 0);
     const float dt = scan_dt(lane.get(scan.dt, 0), bias), dt_x = dt * x;
     float y = 0.0f;
     KRAIT_UNROLL
     for (int i = 0; i < kStates; ++i) {
-      const int n = lane.state_index(i);
-      scan_state(states.h[i], states.rate[i], dt, dt_x, n >= 0 ? b[n] : 0.0f, n >= 0 ? c[n] : 0.0f,
-                 y);
+      const bool own = i < lane.states;
+      scan_state(states.h[i], states.rate[i], dt, dt_x, own ? b[i] : 0.0f, own ? c[i] : 0.0f, y);
     }
     states.store(lane);
     y = sum_parts<kScanParts, kApart>(y);
     sync_warp();  // all lanes have read x, dt and z, which may be where the result goes
     if (lane.part == 0) lane.put(0, scan_output(y, d, x, z));
+  }
+};
+
+// Rows of x, dt, z or out of one channel, every kScanParts-th from a part's first token on.
+struct OwnRows {
+  float* at;
+  int64_t step;
+
+  KRAIT_DEVICE OwnRows(const ScanLane& lane, const Rows& rows)
+      : at(rows.data + (lane.segment.begin + lane.part) * rows.stride + lane.channel),
+        step(kScanParts * rows.stride) {}
+  // The k-th, where there are more than k * kScanParts tokens left.
+  KRAIT_DEVICE float get(int k, int left) const {
+    return k * kScanParts < left ? at[k * step] : 0.0f;
+  }
+  KRAIT_DEVICE void put(int k, int left, float value) {
+    if (k * kScanParts < left) at[k * step] = value;
   }
 };
 
@@ -117,7 +131,7 @@ struct ScanOneToken {
 template <int kStates>
 struct ScanTiles {
   static constexpr int kThreads = kScanThreads;
-  static constexpr int kMinBlocks = kStates <= 8 ? 4 : 3;
+  static constexpr int kMinBlocks = kStates <= 4 ? 4 : kStates <= 8 ? 3 : 2;
   static constexpr int kTile = 16;
   static constexpr int kOwn = kTile / kScanParts;
   using BC = Inputs<kScanParts, kStates, kTile, kThreads>;
@@ -125,37 +139,51 @@ struct ScanTiles {
   Scan scan;
   int32_t channel_blocks;
 
-  struct Fetched {
+  struct Tile {
     float dt[kOwn], x[kOwn], z[kOwn];
+  };
+  struct Tokens {  // of the segment, for one lane
+    OwnRows dt, x, z, out;
     BC bc;
+
+    KRAIT_DEVICE explicit Tokens(const ScanLane& lane)
+        : dt(lane, lane.scan.dt),
+          x(lane, lane.scan.x),
+          z(lane, lane.scan.z),
+          out(lane, lane.scan.out) {
+      bc.begin(lane.scan.b, lane.scan.c, lane.segment.begin, lane.scan.d_state);
+    }
+    // The next tile: `count` tokens, `left` from this lane's first on.
+    KRAIT_DEVICE void fetch(int count, int left, Tile& tile) {
+      KRAIT_UNROLL
+      for (int k = 0; k < kOwn; ++k) {
+        tile.dt[k] = dt.get(k, left);
+        tile.x[k] = x.get(k, left);
+        tile.z[k] = z.get(k, left);
+      }
+      dt.at += kOwn * dt.step;
+      x.at += kOwn * x.step;
+      z.at += kOwn * z.step;
+      bc.fetch(count);
+    }
   };
 
-  KRAIT_DEVICE void fetch(const ScanLane& lane, int first, Fetched& to) const {
-    const int count = lane.segment.length - first;
-    KRAIT_UNROLL
-    for (int k = 0; k < kOwn; ++k) {
-      const int i = k * kScanParts + lane.part;
-      to.dt[k] = i < count ? lane.get(scan.dt, first + i) : 0.0f;
-      to.x[k] = i < count ? lane.get(scan.x, first + i) : 0.0f;
-      to.z[k] = i < count ? lane.get(scan.z, first + i) : 0.0f;
-    }
-    to.bc.fetch(scan.b, scan.c, lane.segment.begin + first, count, scan.d_state);
-  }
-
-  // The recurrence over a tile; y[i] is this part's sum for token i.
-  KRAIT_DEVICE void recur(const ScanLane& lane, LaneStates<kStates>& states, const float* bc,
-                          const float (&own_dt)[kOwn], const float (&own_dt_x)[kOwn], int count,
-                          float (&y)[kTile]) const {
+  // The recurrence over a tile, whole or of `count` tokens; y[i] is this part's sum for token i.
+  template <bool kWhole>
+  static KRAIT_DEVICE void recur(LaneStates<kStates>& states, const float* bc,
+                                 const float (&own_dt)[kOwn], const float (&own_dt_x)[kOwn],
+                                 int count, float (&y)[kTile]) {
+    const int part = lane_index() / kApart;
     KRAIT_UNROLL
     for (int i = 0; i < kTile; ++i) {
       y[i] = 0.0f;
-      if (i >= count) continue;
+      if (!kWhole && i >= count) continue;
       const int owner = i % kScanParts * kApart + lane_index() % kApart;
       const float dt = shuffle(own_dt[i / kScanParts], owner);
       const float dt_x = shuffle(own_dt_x[i / kScanParts], owner);
       KRAIT_UNROLL
       for (int f = 0; f < kStates / 4; ++f) {
-        const Float4 b = BC::b(bc, i, lane.part, f), c = BC::c(bc, i, lane.part, f);
+        const Float4 b = BC::b_of(bc, i, part, f), c = BC::c_of(bc, i, part, f);
         float* h = states.h + 4 * f;
         const float* rate = states.rate + 4 * f;
         scan_state(h[0], rate[0], dt, dt_x, b.x, c.x, y[i]);
@@ -174,13 +202,13 @@ struct ScanTiles {
     const float bias = lane.of_channel(scan.dt_bias), d = lane.of_channel(scan.d);
     wait_for_predecessor();
     lane.enter(block_x() / channel_blocks);
-    const int length = lane.segment.length;
     states.load(lane);
-    Fetched next;
-    fetch(lane, 0, next);
+    Tokens tokens(lane);
+    int count = lane.segment.length, left = lane.live ? count - lane.part : 0;
+    Tile next;
+    tokens.fetch(count, left, next);
     auto* shared = reinterpret_cast<float*>(shared_memory());
-    for (int first = 0, tile = 0; first < length; first += kTile, ++tile) {
-      const int count = length - first;
+    for (int tile = 0; count > 0; ++tile) {
       // Two buffers: who writes this one has passed the barrier after all last read it.
       float* bc = shared + tile % 2 * BC::kFloats;
       float dt[kOwn], dt_x[kOwn], x[kOwn], z[kOwn], y[kTile];
@@ -191,16 +219,19 @@ struct ScanTiles {
         dt[k] = scan_dt(next.dt[k], bias);
         dt_x[k] = dt[k] * x[k];
       }
-      next.bc.put(bc);
+      tokens.bc.put(bc);
       sync_block();
-      fetch(lane, first + kTile, next);
-      recur(lane, states, bc, dt, dt_x, count, y);
+      tokens.fetch(count - kTile, left - kTile, next);
+      if (count >= kTile)
+        recur<true>(states, bc, dt, dt_x, count, y);
+      else
+        recur<false>(states, bc, dt, dt_x, count, y);
       scatter_sums<kScanParts, kApart>(y);
       KRAIT_UNROLL
-      for (int k = 0; k < kOwn; ++k) {
-        const int i = k * kScanParts + lane.part;
-        if (i < count) lane.put(first + i, scan_output(y[k], d, x[k], z[k]));
-      }
+      for (int k = 0; k < kOwn; ++k) tokens.out.put(k, left, scan_output(y[k], d, x[k], z[k]));
+      tokens.out.at += kOwn * tokens.out.step;
+      count -= kTile;
+      left -= kTile;
     }
     states.store(lane);
   }
@@ -220,17 +251,16 @@ struct ScanAnyStates {
     wait_for_predecessor();
     lane.enter(block_x() / channel_blocks);
     for (int t = 0; t < lane.segment.length; ++t) {
-      const float* b = scan.b.data + (lane.segment.begin + t) * scan.b.stride;
-      const float* c = scan.c.data + (lane.segment.begin + t) * scan.c.stride;
+      const int64_t row = lane.segment.begin + t;
+      const float* b = scan.b.data + row * scan.b.stride + lane.first_state;
+      const float* c = scan.c.data + row * scan.c.stride + lane.first_state;
       const float x = lane.get(scan.x, t), z = lane.get(scan.z, t);
       const float dt = scan_dt(lane.get(scan.dt, t), bias), dt_x = dt * x;
       float y = 0.0f;
-      for (int i = 0; i < lane.per_part; ++i) {
-        const int64_t n = lane.state_index(i);
-        if (n < 0) break;
-        float* h = lane.state + n * scan.d_inner;
-        const float rate = decay_rate(scan.a[n * scan.d_inner + lane.channel]);
-        scan_state(*h, rate, dt, dt_x, b[n], c[n], y);
+      for (int64_t i = 0; i < lane.states; ++i) {
+        float* h = lane.state + i * scan.d_inner;
+        const float rate = decay_rate(scan.a[lane.first_plane() + i * scan.d_inner]);
+        scan_state(*h, rate, dt, dt_x, b[i], c[i], y);
       }
       y = sum_parts<kScanParts, kApart>(y);
       sync_warp();  // as in ScanOneToken

@@ -17,28 +17,31 @@ constexpr int kMostStates = 32;                         // of a lane and channel
 // What a thread works at: a part of the states of two channels of a head, over one segment.
 struct SsdLane {
   const Ssd& ssd;
-  int head, in_block, channel;  // the first of the pair: in the block, in the head
-  int part, per_part;           // states of a part
-  int live;                     // channels that there are: 0 to 2
+  int head, in_block, channel;    // the first of the pair: in the block, in the head
+  int live;                       // channels that there are: 0 to 2
+  int part, first_state, states;  // the states first_state to + states - 1
   float rate, dt_bias;
   Float2 d;
   Rows b, c;  // of the head's group
   Segment segment;
-  float* state = nullptr;  // the head's, in its slot, from the first channel on
+  float* state = nullptr;  // the first, in the slot of the segment
 
   KRAIT_DEVICE SsdLane(const Ssd& s, int block, int blocks_per_head)
       : ssd(s),
         head(block / blocks_per_head % s.n_heads),
         in_block(2 * (warp_index() * kApart + lane_index() % kApart)),
         channel(block % blocks_per_head * kChannels + in_block),
-        part(lane_index() / kApart),
-        per_part((s.d_state + kSsdParts - 1) / kSsdParts),
         live(static_cast<int>(at_most(2, s.head_dim - channel))),
+        part(lane_index() / kApart),
         rate(decay_rate(s.a[head])),
         dt_bias(s.dt_bias[head]),
         d(pair(s.d + first_channel())),
         b(s.b),
         c(s.c) {
+    const int per_part = (s.d_state + kSsdParts - 1) / kSsdParts;
+    first_state = part * per_part;
+    const auto last = static_cast<int>(at_most(first_state + per_part, s.d_state));
+    states = last > first_state ? last - first_state : 0;
     const int64_t group = head / (s.n_heads / s.n_groups);
     b.data += group * s.d_state;
     c.data += group * s.d_state;
@@ -50,12 +53,12 @@ struct SsdLane {
   KRAIT_DEVICE void enter(int segment_index) {
     segment = ssd.segments.list[segment_index];
     state = ssd.state.data + segment.slot * ssd.state.slot_stride +
-            static_cast<int64_t>(head) * ssd.d_state * ssd.head_dim + channel;
+            (static_cast<int64_t>(head) * ssd.d_state + first_state) * ssd.head_dim + channel;
   }
-  // The number of this lane's i-th state, or -1 where it has none.
-  KRAIT_DEVICE int state_index(int i) const {
-    const int n = part * per_part + i;
-    return i < per_part && n < ssd.d_state ? n : -1;
+  // Every pair is whole and begins at eight bytes.
+  KRAIT_DEVICE bool whole() const {
+    return ssd.head_dim % 2 == 0 && live == 2 &&
+           reinterpret_cast<uintptr_t>(state) % alignof(Float2) == 0;
   }
   KRAIT_DEVICE Float2 pair(const float* from) const {
     return {live > 0 ? from[0] : 0.0f, live > 1 ? from[1] : 0.0f};
@@ -83,24 +86,20 @@ struct PairStates {
   Float2 h[kStates];
 
   KRAIT_DEVICE void load(const SsdLane& lane) {
-    // Two at once where every pair is whole and begins at eight bytes.
-    const bool whole = lane.ssd.head_dim % 2 == 0 && lane.live == 2 &&
-                       reinterpret_cast<uintptr_t>(lane.state) % alignof(Float2) == 0;
+    const bool whole = lane.whole();
     KRAIT_UNROLL
     for (int i = 0; i < kStates; ++i) {
-      const int64_t n = lane.state_index(i);
-      const float* from = lane.state + n * lane.ssd.head_dim;
-      h[i] = n < 0 ? Float2{0.0f, 0.0f} : whole ? load2(from) : lane.pair(from);
+      const float* from = lane.state + int64_t{i} * lane.ssd.head_dim;
+      h[i] = {0.0f, 0.0f};
+      if (i < lane.states) h[i] = whole ? load2(from) : lane.pair(from);
     }
   }
   KRAIT_DEVICE void store(const SsdLane& lane) const {
-    const bool whole = lane.ssd.head_dim % 2 == 0 && lane.live == 2 &&
-                       reinterpret_cast<uintptr_t>(lane.state) % alignof(Float2) == 0;
+    const bool whole = lane.whole();
     KRAIT_UNROLL
     for (int i = 0; i < kStates; ++i) {
-      const int64_t n = lane.state_index(i);
-      float* to = lane.state + n * lane.ssd.head_dim;
-      if (n < 0) continue;
+      float* to = lane.state + int64_t{i} * lane.ssd.head_dim;
+      if (i >= lane.states) continue;
       if (whole)
         *reinterpret_cast<Float2*>(to) = h[i];
       else
@@ -124,7 +123,7 @@ struct SsdGrid {
 template <int kStates>
 struct SsdOneToken {
   static constexpr int kThreads = kSsdThreads;
-  static constexpr int kMinBlocks = kStates <= 16 ? 6 : 4;
+  static constexpr int kMinBlocks = kStates <= 8 ? 5 : kStates <= 16 ? 4 : 2;
   SsdGrid grid;
 
   KRAIT_DEVICE void operator()() const {
@@ -134,21 +133,37 @@ struct SsdOneToken {
     lane.enter(grid.segment());
     PairStates<kStates> states;
     states.load(lane);
-    const float* b = lane.b.data + lane.segment.begin * lane.b.stride;
-    const float* c = lane.c.data + lane.segment.begin * lane.c.stride;
+    const float* b = lane.b.data + lane.segment.begin * lane.b.stride + lane.first_state;
+    const float* c = lane.c.data + lane.segment.begin * lane.c.stride + lane.first_state;
     const Float2 x = lane.pair(lane.x_of(0));
     const float dt = lane.dt(lane.raw_dt(0)), decay = ssd_decay(dt, lane.rate);
     const Float2 dt_x{dt * x.x, dt * x.y};
     Float2 y{0.0f, 0.0f};
     KRAIT_UNROLL
     for (int i = 0; i < kStates; ++i) {
-      const int n = lane.state_index(i);
-      advance_pair(states.h[i], decay, dt_x, n >= 0 ? b[n] : 0.0f, n >= 0 ? c[n] : 0.0f, y);
+      const bool own = i < lane.states;
+      advance_pair(states.h[i], decay, dt_x, own ? b[i] : 0.0f, own ? c[i] : 0.0f, y);
     }
     states.store(lane);
     y = {sum_parts<kSsdParts, kApart>(y.x), sum_parts<kSsdParts, kApart>(y.y)};
     sync_warp();  // all lanes have read x, which may be where the result goes
     if (lane.part == 0) lane.put(0, y, x);
+  }
+};
+
+// Step and decay of a head for kWarp tokens, one a lane: every warp finds them for itself.
+struct Steps {
+  const SsdLane& lane;
+  float raw = 0.0f, dt = 0.0f, decay = 0.0f;
+
+  // Of tokens `first` and on, later.
+  KRAIT_DEVICE void fetch(int first) {
+    const int token = first + lane_index();
+    raw = token < lane.segment.length ? lane.raw_dt(token) : 0.0f;
+  }
+  KRAIT_DEVICE void find() {
+    dt = lane.dt(raw);
+    decay = ssd_decay(dt, lane.rate);
   }
 };
 
@@ -160,42 +175,65 @@ struct SsdTiles {
   static constexpr int kMinBlocks = kStates <= 8 ? 4 : kStates <= 16 ? 3 : 2;
   static constexpr int kTile = 8;
   using BC = Inputs<kSsdParts, kStates, kTile, kThreads>;
-  static constexpr int kXs = kTile * kChannels, kEachX = kXs / kThreads;
-  static constexpr int kBuffer = BC::kFloats + kXs + 2 * kTile;  // B and C, x, {dt, decay}
+  static constexpr int kEachX = kTile * kChannels / kThreads;
+  static constexpr int kBuffer = BC::kFloats + kTile * kChannels;  // B and C, then x
   static constexpr size_t kSharedBytes = 2 * kBuffer * sizeof(float);
   static_assert(kTile == kSsdParts);  // part p puts out token p of a tile
+  static_assert(kThreads % kChannels == 0);
   SsdGrid grid;
 
-  struct Fetched {
-    BC bc;
-    float x[kEachX], dt;
+  // The inputs x on their way to shared memory: a channel of some tokens for each thread.
+  struct Xs {
+    static constexpr int kTokenStep = kThreads / kChannels;
+    const float* at;  // the next tile, at this thread's first token and channel
+    int64_t stride;
+    bool live;
+    float carried[kEachX];
+
+    KRAIT_DEVICE explicit Xs(const SsdLane& lane) : stride(lane.ssd.x.stride) {
+      const int offset = thread_index() % kChannels - lane.in_block;
+      live = lane.channel + offset < lane.ssd.head_dim;
+      at = lane.x_of(thread_index() / kChannels) + offset;
+    }
+    KRAIT_DEVICE void fetch(int count) {
+      KRAIT_UNROLL
+      for (int k = 0; k < kEachX; ++k)
+        carried[k] = live && thread_index() / kChannels + k * kTokenStep < count
+                         ? at[k * kTokenStep * stride]
+                         : 0.0f;
+      at += kTile * stride;
+    }
+    KRAIT_DEVICE void put(float* shared) const {
+      KRAIT_UNROLL
+      for (int k = 0; k < kEachX; ++k) shared[thread_index() + k * kThreads] = carried[k];
+    }
   };
 
-  KRAIT_DEVICE void fetch(const SsdLane& lane, int first, Fetched& to) const {
-    const int count = lane.segment.length - first;
-    to.bc.fetch(lane.b, lane.c, lane.segment.begin + first, count, grid.ssd.d_state);
+  // The recurrence over a tile, whole or of `count` tokens, whose steps begin at lane `step`;
+  // y0[i] and y1[i] are this part's sums of the pair for token i.
+  template <bool kWhole>
+  static KRAIT_DEVICE void recur(PairStates<kStates>& states, const float* buffer, const float* xs,
+                                 const Steps& steps, int step, int count, float (&y0)[kTile],
+                                 float (&y1)[kTile]) {
+    const int part = lane_index() / kApart;
     KRAIT_UNROLL
-    for (int k = 0; k < kEachX; ++k) {
-      const int at = thread_index() + k * kThreads, token = at / kChannels;
-      const int offset = at % kChannels - lane.in_block;
-      to.x[k] = token < count && lane.channel + offset < grid.ssd.head_dim
-                    ? lane.x_of(first + token)[offset]
-                    : 0.0f;
-    }
-    to.dt = thread_index() < kTile && thread_index() < count ? lane.raw_dt(first + thread_index())
-                                                             : 0.0f;
-  }
-
-  KRAIT_DEVICE void put(const SsdLane& lane, const Fetched& from, float* buffer) const {
-    from.bc.put(buffer);
-    KRAIT_UNROLL
-    for (int k = 0; k < kEachX; ++k)
-      buffer[BC::kFloats + thread_index() + k * kThreads] = from.x[k];
-    if (thread_index() < kTile) {
-      const float dt = lane.dt(from.dt);
-      float* step = buffer + BC::kFloats + kXs + 2 * thread_index();
-      step[0] = dt;
-      step[1] = ssd_decay(dt, lane.rate);
+    for (int i = 0; i < kTile; ++i) {
+      y0[i] = y1[i] = 0.0f;
+      if (!kWhole && i >= count) continue;
+      const float dt = shuffle(steps.dt, step + i), decay = shuffle(steps.decay, step + i);
+      const Float2 x = load2(xs + i * kChannels), dt_x{dt * x.x, dt * x.y};
+      Float2 y{0.0f, 0.0f};
+      KRAIT_UNROLL
+      for (int f = 0; f < kStates / 4; ++f) {
+        const Float4 b = BC::b_of(buffer, i, part, f), c = BC::c_of(buffer, i, part, f);
+        Float2* h = states.h + 4 * f;
+        advance_pair(h[0], decay, dt_x, b.x, c.x, y);
+        advance_pair(h[1], decay, dt_x, b.y, c.y, y);
+        advance_pair(h[2], decay, dt_x, b.z, c.z, y);
+        advance_pair(h[3], decay, dt_x, b.w, c.w, y);
+      }
+      y0[i] = y.x;
+      y1[i] = y.y;
     }
   }
 
@@ -207,40 +245,36 @@ struct SsdTiles {
     const int length = lane.segment.length;
     PairStates<kStates> states;
     states.load(lane);
-    Fetched next;
-    fetch(lane, 0, next);
+    Steps steps{lane};
+    Xs x(lane);
+    BC bc;
+    bc.begin(lane.b, lane.c, lane.segment.begin, grid.ssd.d_state);
+    steps.fetch(0);
+    x.fetch(length);
+    bc.fetch(length);
     auto* shared = reinterpret_cast<float*>(shared_memory());
-    for (int first = 0, tile = 0; first < length; first += kTile, ++tile) {
+    for (int first = 0; first < length; first += kTile) {
       // Two buffers: who writes this one has passed the barrier after all last read it.
-      float* buffer = shared + tile % 2 * kBuffer;
-      put(lane, next, buffer);
-      sync_block();
-      fetch(lane, first + kTile, next);
+      float* buffer = shared + first / kTile % 2 * kBuffer;
       const float* xs = buffer + BC::kFloats + lane.in_block;
-      const float* steps = buffer + BC::kFloats + kXs;
-      float y0[kTile], y1[kTile];
-      KRAIT_UNROLL
-      for (int i = 0; i < kTile; ++i) {
-        Float2 y{0.0f, 0.0f};
-        if (first + i < length) {
-          const Float2 step = load2(steps + 2 * i), x = load2(xs + i * kChannels);
-          const Float2 dt_x{step.x * x.x, step.x * x.y};
-          KRAIT_UNROLL
-          for (int f = 0; f < kStates / 4; ++f) {
-            const Float4 b = BC::b(buffer, i, lane.part, f), c = BC::c(buffer, i, lane.part, f);
-            Float2* h = states.h + 4 * f;
-            advance_pair(h[0], step.y, dt_x, b.x, c.x, y);
-            advance_pair(h[1], step.y, dt_x, b.y, c.y, y);
-            advance_pair(h[2], step.y, dt_x, b.z, c.z, y);
-            advance_pair(h[3], step.y, dt_x, b.w, c.w, y);
-          }
-        }
-        y0[i] = y.x;
-        y1[i] = y.y;
+      const int count = length - first, step = first % kWarp;
+      bc.put(buffer);
+      x.put(buffer + BC::kFloats);
+      if (step == 0) {
+        steps.find();
+        steps.fetch(first + kWarp);
       }
+      sync_block();
+      bc.fetch(count - kTile);
+      x.fetch(count - kTile);
+      float y0[kTile], y1[kTile];
+      if (count >= kTile)
+        recur<true>(states, buffer, xs, steps, step, count, y0, y1);
+      else
+        recur<false>(states, buffer, xs, steps, step, count, y0, y1);
       scatter_sums<kSsdParts, kApart>(y0);
       scatter_sums<kSsdParts, kApart>(y1);
-      if (first + lane.part < length)
+      if (lane.part < count)
         lane.put(first + lane.part, {y0[0], y1[0]}, load2(xs + lane.part * kChannels));
     }
     states.store(lane);
@@ -259,18 +293,17 @@ struct SsdAnyStates {
     wait_for_predecessor();
     lane.enter(grid.segment());
     for (int t = 0; t < lane.segment.length; ++t) {
-      const float* b = lane.b.data + (lane.segment.begin + t) * lane.b.stride;
-      const float* c = lane.c.data + (lane.segment.begin + t) * lane.c.stride;
+      const int64_t row = lane.segment.begin + t;
+      const float* b = lane.b.data + row * lane.b.stride + lane.first_state;
+      const float* c = lane.c.data + row * lane.c.stride + lane.first_state;
       const Float2 x = lane.pair(lane.x_of(t));
       const float dt = lane.dt(lane.raw_dt(t)), decay = ssd_decay(dt, lane.rate);
       const Float2 dt_x{dt * x.x, dt * x.y};
       Float2 y{0.0f, 0.0f};
-      for (int i = 0; i < lane.per_part; ++i) {
-        const int64_t n = lane.state_index(i);
-        if (n < 0) break;
-        float* plane = lane.state + n * grid.ssd.head_dim;
+      for (int64_t i = 0; i < lane.states; ++i) {
+        float* plane = lane.state + i * grid.ssd.head_dim;
         Float2 h = lane.pair(plane);
-        advance_pair(h, decay, dt_x, b[n], c[n], y);
+        advance_pair(h, decay, dt_x, b[i], c[i], y);
         lane.put_pair(plane, h);
       }
       y = {sum_parts<kSsdParts, kApart>(y.x), sum_parts<kSsdParts, kApart>(y.y)};

@@ -43,6 +43,7 @@ inline uint32_t add_bf16(uint32_t a, uint32_t b) {
 
 inline float multiply_add(float a, float b, float c) { return std::fma(a, b, c); }
 inline float exp2_fast(float x) { return std::exp2(x); }
+inline float divide_fast(float a, float b) { return a / b; }
 inline float reciprocal_root(float x) {
   return static_cast<float>(1.0 / std::sqrt(static_cast<double>(x)));
 }

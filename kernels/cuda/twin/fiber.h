@@ -30,6 +30,7 @@ class Fiber {
 
   void (*entry_)() = nullptr;
   std::byte* memory_ = nullptr;  // the guard page, then the stack
+  size_t offset_ = 0;            // of the first frame from the stack's end
 #if defined(__x86_64__)
   void* stack_pointer_ = nullptr;
 #else

@@ -12,6 +12,7 @@
 namespace krait::cuda::twin {
 
 constinit thread_local const Place* running = nullptr;
+constinit thread_local Machine* machine = nullptr;
 
 namespace {
 
@@ -26,13 +27,11 @@ bool same(Site a, Site b) {
 
 }  // namespace
 
-Machine& machine() {
-  thread_local Machine machine;
-  return machine;
-}
-
 void run(const Launch& launch) noexcept {
-  if (!has_error()) machine().run(launch, options());
+  if (has_error()) return;
+  thread_local Machine own;
+  machine = &own;
+  own.run(launch, options());
 }
 
 // ---- a launch -----------------------------------------------------------------------------------
@@ -87,9 +86,9 @@ void Machine::run(const Launch& launch, const Options& options) {
   fiber_ = home_.get();
   go_to(pick());
   running = nullptr;
-  if (failure_.empty()) return;
-  const std::string message = describe(launch, *thread_, failure_site_, failure_);
-  failure_.clear();
+  if (!failure_) return;
+  const std::string message = describe(launch, *thread_, failure_site_, *failure_);
+  failure_.reset();
   abandon();
   report(message);
 }
@@ -106,7 +105,7 @@ void Machine::abandon() {
 
 void Machine::fail(std::string&& what, Site site) {
   // Nothing on this stack is destroyed after this, so nothing on it may own memory.
-  failure_ = std::move(what);
+  failure_.emplace(std::move(what));
   failure_site_ = site;
   fiber_->switch_to(*home_);
   std::abort();
@@ -120,7 +119,7 @@ void Machine::start_block(Block& block) {
   block.arrived = block.ended = 0;
   block.shared.reset(launch_->shared_bytes);
   block.threads.resize(static_cast<size_t>(launch_->threads));
-  block.warps.assign(static_cast<size_t>(launch_->threads / kWarp), Warp{});
+  block.warps.resize(static_cast<size_t>(launch_->threads / kWarp));
   for (int i = 0; i < launch_->threads; ++i) {
     Thread& t = block.threads[static_cast<size_t>(i)];
     t.place = {i,
@@ -136,15 +135,22 @@ void Machine::start_block(Block& block) {
     t.copies.clear();
   }
   for (size_t i = 0; i < block.warps.size(); ++i) {
-    block.warps[i].block = &block;
-    block.warps[i].lanes = &block.threads[i * kWarp];
+    block.warps[i].reset(&block, &block.threads[i * kWarp]);
     make_ready(block.warps[i], ~0u);
   }
 }
 
+void Warp::reset(Block* of, Thread* first) {
+  block = of;
+  lanes = first;
+  ready = 0;
+  ended = arrived = 0;
+  std::fill(state, state + kWarp, State::runs);
+}
+
 // ---- threads ------------------------------------------------------------------------------------
 
-void Machine::fiber_main() { machine().thread_loop(); }
+void Machine::fiber_main() { machine->thread_loop(); }
 
 // A fiber runs one thread after another. Between launches it waits in go_home().
 void Machine::thread_loop() {
@@ -175,7 +181,7 @@ void Machine::end_thread() {
   if (t.predecessor_waits == 0) fail("ends without wait_for_predecessor()");
   if (w.arrived > 0) fail("ends while lanes of its warp wait for it");
   if (b.arrived > 0) fail("ends while threads of its block wait for it");
-  w.state[t.place.thread % kWarp] = State::ended;
+  w.state[lane()] = State::ended;
   ++w.ended;
   t.fiber = nullptr;
   if (++b.ended < launch_->threads) return;
@@ -241,7 +247,7 @@ void Machine::suspend() {
 }
 
 void Machine::yield() {
-  make_ready(*thread_->warp, 1u << thread_->place.thread % kWarp);
+  make_ready(*thread_->warp, 1u << lane());
   suspend();
 }
 
@@ -251,7 +257,7 @@ void Machine::yield() {
 void Machine::come_together(State what, Site site) {
   Thread& t = *thread_;
   Warp& w = *t.warp;
-  w.state[t.place.thread % kWarp] = what;
+  w.state[lane()] = what;
   t.site = site;
   if (w.arrived == 0) {
     w.what = what;
@@ -263,11 +269,9 @@ void Machine::come_together(State what, Site site) {
   ++w.arrived;
 }
 
-bool Machine::arrive(State what, Site site, void* operand) {
+bool Machine::arrive(State what, Site site) {
   come_together(what, site);
-  Warp& w = *thread_->warp;
-  w.operands[thread_->place.thread % kWarp] = operand;
-  if (w.arrived == kWarp) return true;
+  if (warp().arrived == kWarp) return true;
   suspend();
   return false;
 }
@@ -276,7 +280,7 @@ void Machine::release_warp() {
   Warp& w = *thread_->warp;
   w.arrived = 0;
   std::fill(w.state, w.state + kWarp, State::runs);
-  make_ready(w, ~(1u << thread_->place.thread % kWarp));
+  make_ready(w, ~(1u << lane()));
   yield_rarely(3);
 }
 
@@ -293,7 +297,7 @@ void Machine::sync_block(Site site) {
   for (Warp& w : b.warps) {
     w.arrived = 0;
     std::fill(w.state, w.state + kWarp, State::runs);
-    make_ready(w, &w == thread_->warp ? ~(1u << thread_->place.thread % kWarp) : ~0u);
+    make_ready(w, &w == thread_->warp ? ~(1u << lane()) : ~0u);
   }
   yield_rarely(1);
 }

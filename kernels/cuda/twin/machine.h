@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,17 +46,30 @@ struct Thread {
   std::vector<Copy> copies;  // under way, oldest first
 };
 
+// What lanes lay down as they come to a collective. The last one to come works on it; each lane
+// takes up its own part as it goes on, perhaps after others have come to the next collective.
+struct Table {
+  uint32_t values[kWarp], results[kWarp];
+  uint8_t from[kWarp];
+  uint32_t a[4][kWarp], b[2][kWarp];
+  float d[2][kWarp][2];
+  const std::byte* rows[kWarp];
+  uint32_t fragments[kWarp][4];
+};
+
 struct Warp {
   Block* block = nullptr;
   Thread* lanes = nullptr;  // of kWarp
-  State state[kWarp] = {};  // of each lane
   uint32_t ready = 0;       // lanes that can go on, without the running one
   size_t ready_index = 0;   // in Machine::ready_, if there are any
   int ended = 0;
   int arrived = 0;  // lanes at the collective `what`
   State what = State::runs;
+  State state[kWarp] = {};  // of each lane
   Site site;
-  void* operands[kWarp] = {};  // of those arrived
+  Table table;
+
+  void reset(Block* of, Thread* first);
 };
 
 // A block's shared memory, filled with 0xff, with something beside it that shows stray writes.
@@ -90,12 +104,12 @@ class Machine {
 
   Thread& thread() { return *thread_; }
   Warp& warp() { return *thread_->warp; }
+  int lane() const { return thread_->place.thread % kWarp; }
   Block& block() { return *thread_->warp->block; }
 
-  // Waits for the other lanes at the collective `what`, with this lane's operand. True in the last
-  // lane to come, which sees to all operands and then calls release_warp(); false in the others,
-  // after that.
-  bool arrive(State what, Site site, void* operand);
+  // Waits for the other lanes at the collective `what`. True in the last lane to come, which does
+  // what there is to do and then calls release_warp(); false in the others, after that.
+  bool arrive(State what, Site site);
   void release_warp();
   void sync_block(Site site);
   // Lets others run, always or in one of 2^n cases.
@@ -140,11 +154,11 @@ class Machine {
   std::unique_ptr<Fiber> home_;
   std::vector<std::unique_ptr<Fiber>> fibers_;
   std::vector<Fiber*> free_;
-  std::string failure_;  // empty while all is well
+  std::optional<std::string> failure_;
   Site failure_site_;
 };
 
-Machine& machine();  // of this thread of the system
+extern constinit thread_local Machine* machine;  // of this thread of the system, in a launch
 
 const char* name_of(State state);
 // "kernel Scale, block (1, 0), thread 37 of 256, at file:line: what", and what the threads of the
