@@ -30,10 +30,12 @@
 #include <cuda_runtime.h>
 #define KRAIT_DEVICE __device__ __forceinline__
 #define KRAIT_UNROLL _Pragma("unroll")
+#define KRAIT_UNROLL_4 _Pragma("unroll 4")
 #else
 #include "kernels/cuda/twin/twin.h"
 #define KRAIT_DEVICE inline
 #define KRAIT_UNROLL
+#define KRAIT_UNROLL_4
 #endif
 
 namespace krait::cuda {
