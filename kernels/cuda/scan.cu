@@ -138,7 +138,7 @@ struct OwnRows {
 template <int kStates>
 struct ScanTiles {
   static constexpr int kThreads = kScanThreads;
-  static constexpr int kMinBlocks = kStates <= 8 ? 3 : 2;
+  static constexpr int kMinBlocks = kStates <= 4 ? 3 : 2;
   static constexpr int kTile = 16;
   static constexpr int kOwn = kTile / kScanParts;
   using BC = Inputs<kScanParts, kStates, kTile, kThreads>;
