@@ -215,7 +215,16 @@ KRAIT_DEVICE float sum_lanes(float value) {
 
 // x * sigmoid(x).
 KRAIT_DEVICE float silu(float x) { return divide_fast(x, 1.0f + expf(-x)); }
-// log(1 + e^x); x itself above 20, as PyTorch.
-KRAIT_DEVICE float softplus(float x) { return x > 20.0f ? x : log1pf(expf(x)); }
+// log(1 + e^x), which in float32 is x itself above 20, as PyTorch has it: max(x, 0) + log(1 + e) of
+// e = e^-|x|, the latter as 2 atanh(s) of s = e / (2 + e), at most 1/3. Without branches, so that
+// several go side by side.
+KRAIT_DEVICE float softplus(float x) {
+  const float e = expf(-fabsf(x)), s = divide_fast(e, 2.0f + e), s2 = s * s;
+  float p = multiply_add(0x1.1ef878p-3f, s2, 0x1.1eb610p-3f);
+  p = multiply_add(p, s2, 0x1.99d27cp-3f);
+  p = multiply_add(p, s2, 0x1.555500p-2f);
+  const float twice = s + s;
+  return fmaxf(x, 0.0f) + multiply_add(twice * s2, p, twice);
+}
 
 }  // namespace krait::cuda
