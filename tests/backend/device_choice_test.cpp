@@ -99,7 +99,9 @@ TEST(DeviceChoiceTest, TheBackendOfAutoTellsWhyItIsTheCpu) {
   options.threads = 1;
   options.warn = [&](const std::string& text) { warned += text; };
   const auto info = make_backend(options)->info();
-  if (info.name == "cpu") EXPECT_THAT(info.note + warned, HasSubstr("no GPU is used: "));
+  if (info.name == "cpu") {
+    EXPECT_THAT(info.note + warned, HasSubstr("no GPU is used: "));
+  }
   options.device = "cpu";
   EXPECT_EQ(make_backend(options)->info().note, "");
 }
