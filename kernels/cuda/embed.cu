@@ -38,9 +38,8 @@ struct Embed {
       const uint16_t bits = reinterpret_cast<const uint16_t*>(tile)[at.lane * 8 + at.v];
       return F == Format::f16 ? f32_of_f16(bits) : float_of_bits(uint32_t{bits} << 16);
     }
-    const std::byte* scales = table.scales + row_tile * layout.scale_bytes;
-    const std::byte* supers =
-        table.scales + layout.row_tiles * layout.scale_bytes + row_tile * layout.super_bytes;
+    const std::byte* scales = table.scales + row_tile * layout.scales_stride();
+    const std::byte* supers = scales + layout.scale_bytes;
     const Scale pair = scale_of<F>(scales, supers, k / kStep, r % 8);
     const float scale = r < 8 ? pair.low : pair.high;
     const std::byte* lane = tile + at.lane * 16;

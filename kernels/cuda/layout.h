@@ -55,7 +55,9 @@ struct Layout {
   int64_t scale_bytes = 0;     // of a row tile's small scales
   int64_t super_bytes = 0;     // of the scales per 256 columns that follow them
   int64_t weight_bytes() const noexcept { return row_tiles * row_tile_bytes; }
-  int64_t all_scale_bytes() const noexcept { return row_tiles * (scale_bytes + super_bytes); }
+  // From the scales of one row tile to those of the next.
+  constexpr int64_t scales_stride() const noexcept { return scale_bytes + super_bytes; }
+  int64_t all_scale_bytes() const noexcept { return row_tiles * scales_stride(); }
 };
 
 constexpr Layout layout_of(Format format, int64_t rows, int64_t cols) noexcept {

@@ -162,9 +162,8 @@ struct FewProduct {
         at_most(slice_begin(slice + 1, slices, chunks) * kChunkTiles, used ? layout.k_tiles : 0));
     constexpr int kBytes = loads_per_tile(F) * kTileBytes;
     const std::byte* tiles = w.tiles + row_tile * layout.row_tile_bytes;
-    const std::byte* scales = w.scales + row_tile * layout.scale_bytes;
-    const std::byte* supers =
-        w.scales + layout.row_tiles * layout.scale_bytes + row_tile * layout.super_bytes;
+    const std::byte* scales = w.scales + row_tile * layout.scales_stride();
+    const std::byte* supers = scales + layout.scale_bytes;
     RawTile<F> raw[kAhead];
     KRAIT_UNROLL
     for (int i = 0; i < kAhead; ++i)

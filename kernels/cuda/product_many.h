@@ -203,10 +203,8 @@ struct ManyProduct {
     KRAIT_UNROLL
     for (int r = 0; r < RowTiles; ++r) {
       const int64_t row_tile = at_most(first_tile + r, layout.row_tiles - 1);
-      const Scale scale = scale_of<F>(
-          w.scales + row_tile * layout.scale_bytes,
-          w.scales + layout.row_tiles * layout.scale_bytes + row_tile * layout.super_bytes,
-          row_step, lane / 4);
+      const std::byte* scales = w.scales + row_tile * layout.scales_stride();
+      const Scale scale = scale_of<F>(scales, scales + layout.scale_bytes, row_step, lane / 4);
       KRAIT_UNROLL
       for (int c = 0; c < ColumnTiles; ++c) {
         KRAIT_UNROLL
