@@ -23,23 +23,27 @@ std::string too_old(const Gpu& gpu) {
          std::to_string(gpu.minor) + "; expected 8.0 or higher";
 }
 
-// Why no GPU can be used, whatever its number; empty where one can.
-std::string obstacle(const GpuList& list) {
+// Why no GPU can be used, whatever its number, and what to do about it; empty where one can.
+struct Obstacle {
+  std::string why, remedy;
+};
+Obstacle obstacle(const GpuList& list) {
   switch (list.support) {
     case GpuSupport::not_built:
-      return "this krait was built without CUDA (no nvcc was found); install the CUDA Toolkit and "
-             "build again";
-    case GpuSupport::no_driver: return "there is no NVIDIA driver; install one";
+      return {"this krait was built without CUDA (no nvcc was found)",
+              "install the CUDA Toolkit and build again, or "};
+    case GpuSupport::no_driver: return {"there is no NVIDIA driver", "install one, or "};
     case GpuSupport::old_driver:
-      return "the NVIDIA driver supports CUDA " + version(list.driver) + "; expected " +
-             version(list.needed) + " or newer: update the driver";
-    case GpuSupport::failed: return "the NVIDIA driver does not answer: " + list.error;
+      return {"the NVIDIA driver supports CUDA " + version(list.driver) + ", expected " +
+                  version(list.needed) + " or newer",
+              "update the driver, or "};
+    case GpuSupport::failed: return {"the NVIDIA driver does not answer: " + list.error, ""};
     case GpuSupport::available: break;
   }
-  if (list.gpus.empty()) return "the NVIDIA driver knows no GPU";
+  if (list.gpus.empty()) return {"the NVIDIA driver knows no GPU", ""};
   if (std::none_of(list.gpus.begin(), list.gpus.end(), is_usable))
-    return too_old(list.gpus.front());
-  return "";
+    return {too_old(list.gpus.front()), ""};
+  return {};
 }
 
 int32_t first_usable(const GpuList& list) {
@@ -60,12 +64,10 @@ DeviceChoice choose_gpu(const std::string& device, const GpuList& list) {
   const auto refuse = [&](const std::string& why) {
     throw InputError("--device " + device + ": " + why);
   };
-  if (const std::string why = obstacle(list); !why.empty() && list.gpus.empty())
-    refuse(why + ", or use --device cpu");
-  if (device == "cuda") {
-    if (const std::string why = obstacle(list); !why.empty()) refuse(why + "; use --device cpu");
-    return {.gpu = first_usable(list), .note = {}};
-  }
+  const auto [why, remedy] = obstacle(list);
+  if (!why.empty() && (device == "cuda" || list.gpus.empty()))
+    refuse(why + "; " + remedy + "use --device cpu");
+  if (device == "cuda") return {.gpu = first_usable(list), .note = {}};
   const int64_t number = number_of(device);
   const auto count = std::ssize(list.gpus);
   if (number < 0 || number >= count)
@@ -82,7 +84,7 @@ DeviceChoice choose_device(const std::string& device, const GpuList& list) {
   if (device == "cpu") return {};
   if (device == "cuda" || device.starts_with("cuda:")) return choose_gpu(device, list);
   if (device != "auto") throw InputError("--device " + device + ": expected auto, cpu or cuda[:N]");
-  const std::string why = obstacle(list);
+  const std::string why = obstacle(list).why;
   if (why.empty()) return {.gpu = first_usable(list), .note = {}};
   const bool present = list.support == GpuSupport::old_driver ||
                        list.support == GpuSupport::failed || !list.gpus.empty();

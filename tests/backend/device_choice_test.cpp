@@ -64,8 +64,10 @@ TEST(DeviceChoiceTest, EveryObstacleHasItsMessage) {
                 AllOf(HasSubstr("--device " + device + ": this krait was built without CUDA"),
                       HasSubstr("use --device cpu")));
     EXPECT_THAT(says(without(GpuSupport::no_driver)), HasSubstr("there is no NVIDIA driver"));
-    EXPECT_THAT(says(without(GpuSupport::old_driver, 12040)),
-                HasSubstr("the NVIDIA driver supports CUDA 12.4; expected 13.0 or newer"));
+    EXPECT_THAT(
+        says(without(GpuSupport::old_driver, 12040)),
+        HasSubstr("the NVIDIA driver supports CUDA 12.4, expected 13.0 or newer; update the "
+                  "driver, or use --device cpu"));
     EXPECT_THAT(says(without(GpuSupport::failed)),
                 HasSubstr("the NVIDIA driver does not answer: unknown error"));
     EXPECT_THAT(says(machine({})), HasSubstr("the NVIDIA driver knows no GPU"));
@@ -84,7 +86,8 @@ TEST(DeviceChoiceTest, AutoFallsBackAndSaysWhyLoudlyWhereAGpuIsThere) {
   };
   EXPECT_THAT(note(without(GpuSupport::not_built)),
               testing::Pair(HasSubstr("no GPU is used: this krait was built without"), false));
-  EXPECT_THAT(note(without(GpuSupport::no_driver)), testing::Pair(HasSubstr("no NVIDIA"), false));
+  EXPECT_THAT(note(without(GpuSupport::no_driver)),
+              testing::Pair("no GPU is used: there is no NVIDIA driver", false));
   EXPECT_THAT(note(machine({})), testing::Pair(HasSubstr("knows no GPU"), false));
   EXPECT_THAT(note(without(GpuSupport::old_driver, 12080)),
               testing::Pair(HasSubstr("CUDA 12.8"), true));
@@ -99,9 +102,23 @@ TEST(DeviceChoiceTest, TheBackendOfAutoTellsWhyItIsTheCpu) {
   options.threads = 1;
   options.warn = [&](const std::string& text) { warned += text; };
   const auto info = make_backend(options)->info();
-  if (info.name == "cpu") EXPECT_THAT(info.note + warned, HasSubstr("no GPU is used: "));
+  if (info.name == "cpu") {
+    EXPECT_THAT(info.note + warned, HasSubstr("no GPU is used: "));
+  }
   options.device = "cpu";
   EXPECT_EQ(make_backend(options)->info().note, "");
+}
+
+TEST(MakeBackendTest, NumbersOfThreadsOutsideTheRangeAndUnknownDevicesAreRefused) {
+  EXPECT_THAT(test::message_of<InputError>([] {
+                make_backend({"cpu", "auto", -3});
+              }),
+              HasSubstr("--threads -3: expected 1 to 512"));
+  EXPECT_THROW(make_backend({"cpu", "auto", 513}), InputError);
+  EXPECT_THAT(test::message_of<InputError>([] {
+                make_backend({"tpu", "auto", 1});
+              }),
+              HasSubstr("--device tpu: expected auto, cpu or cuda[:N]"));
 }
 
 }  // namespace

@@ -95,7 +95,8 @@ TEST_P(QuantisedMatrix, TakesTheBytesOfTheFileWithinThreePercent) {
     const double file = static_cast<double>(kRows * kCols / info.block_elements * info.block_bytes);
     const double memory = static_cast<double>(backend->matrix(stored.tensor(), type, "w")->bytes);
     EXPECT_GE(memory / file, 1.0) << dtype_name(type);
-    EXPECT_LE(memory / file, 1.03) << dtype_name(type);
+    const bool wide = type == DType::q6_k && GetParam().q6_k_as_bytes;
+    EXPECT_LE(memory / file, wide ? 1.31 : 1.03) << dtype_name(type);
   }
 }
 

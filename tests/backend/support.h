@@ -50,6 +50,7 @@ struct Device {
   std::function<std::unique_ptr<Backend>(int threads, DType act)> make;
   bool int8_activations = false;  // of products with quantised weights
   double split_error = 0;         // of activations in products whose weights are not f32
+  bool q6_k_as_bytes = false;     // a third more than in files
   bool emulated = false;          // slow: fewer cases will do
   std::unique_ptr<Backend> operator()(int threads, DType act = DType::f32) const {
     return make(threads, act);

@@ -130,7 +130,7 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{{"generate", "--device", "gpu"},
                 "--device gpu: expected auto, cpu, cuda or cuda:N"},
         Mistake{{"generate", "--device", "cuda:x"}, "--device cuda:x: expected"},
-        Mistake{{"generate", "--device", "cuda"}, "--device cuda: this "},
+        Mistake{{"generate", "--device", "cuda:99"}, "--device cuda:99: "},
         Mistake{{"generate", "--cpu-isa", "sse2"}, "--cpu-isa sse2: expected one of auto, scalar"},
         Mistake{{"generate", "--act", "f16"}, "--act f16: expected one of f32, bf16"},
         Mistake{{"score", "--act", ""}, "--act '': expected one of f32, bf16"},

@@ -17,6 +17,7 @@ std::vector<Device> devices() {
     return make_cuda_backend(*choice.gpu, threads, act);
   };
   gpu.split_error = 1e-5;
+  gpu.q6_k_as_bytes = true;
   return {gpu};
 }
 

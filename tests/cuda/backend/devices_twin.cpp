@@ -9,6 +9,7 @@ std::vector<Device> devices() {
   twin.name = "twin";
   twin.make = [](int threads, DType act) { return make_cuda_backend(0, threads, act); };
   twin.split_error = 1e-5;
+  twin.q6_k_as_bytes = true;
   twin.emulated = true;
   return {twin};
 }

@@ -5,10 +5,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "krait/backend.h"
-#include "krait/error.h"
-#include "tests/support/expect_error.h"
-
 namespace krait {
 namespace {
 
@@ -53,25 +49,6 @@ TEST(ThreadPoolTest, OtherThreadsTakePart) {
     });
     EXPECT_EQ(begun.load(), 2);
   }
-}
-
-TEST(ThreadPoolTest, ADifferentNumberOfThreadsIsRefusedOnlyOutsideItsRange) {
-  EXPECT_THAT(test::message_of<InputError>([] {
-                make_backend({"cpu", "auto", -3});
-              }),
-              testing::HasSubstr("--threads -3: expected 1 to 512"));
-  EXPECT_THROW(make_backend({"cpu", "auto", 513}), InputError);
-}
-
-TEST(DeviceTest, CudaAndUnknownDevicesSayWhatIsMissing) {
-  EXPECT_THAT(test::message_of<InputError>([] {
-                make_backend({"cuda:1", "auto", 1});
-              }),
-              testing::HasSubstr("--device cuda:1: this"));
-  EXPECT_THAT(test::message_of<InputError>([] {
-                make_backend({"tpu", "auto", 1});
-              }),
-              testing::HasSubstr("--device tpu: expected auto, cpu or cuda[:N]"));
 }
 
 }  // namespace
