@@ -109,6 +109,7 @@ void Machine::finish() {
 bool Machine::run_ready() {
   if (!home_) home_ = std::make_unique<Fiber>();
   switches_ = 0;
+  warp_ = nullptr;
   fiber_ = home_.get();
   if (Thread* first = pick()) go_to(first);
   running = nullptr;
@@ -145,7 +146,6 @@ void Machine::give_up() {
     free_.push_back(fiber.get());
   }
   ready_.clear();
-  warp_ = nullptr;
   held_ = nullptr;
   report(message);
 }
