@@ -115,7 +115,7 @@ Rows StackModel::forward(const Step& step, StateView states, Workspace& workspac
   KRAIT_CHECK(count <= w.max_logit_rows);
   const Rows logits{w.logits->data, count, config_.embedding_rows, config_.embedding_rows};
 
-  const StepKey key{w.number, step.ids, step.segments, step.logit_rows, states};
+  const StepKey key{w.number, step.ids, step.segments, step.logit_rows, states, step.chain};
   if (backend_.begin_step(key)) return logits;
   backend_.embed(*embedding_, step.ids, residual);
   for (const Block& block : blocks_) {
@@ -126,6 +126,7 @@ Rows StackModel::forward(const Step& step, StateView states, Workspace& workspac
     block.mixer->forward(backend_, step.segments, states, normed, residual, scratch);
   }
   head(step.logit_rows, residual, normed, logits);
+  if (step.chain) backend_.draw(logits, *step.chain);
   backend_.end_step();
   return logits;
 }

@@ -192,6 +192,42 @@ KRAIT_DEVICE uint32_t add_bf16(uint32_t a, uint32_t b) {
 }
 #endif  // the twin declares the same functions
 
+// ---- sums and words that are not in the order of threads
+// -----------------------------------------
+#if defined(__CUDACC__)
+// Adds to a word in shared memory; returns what it held.
+KRAIT_DEVICE uint32_t add_shared(uint32_t* word, uint32_t value) { return atomicAdd(word, value); }
+// To host memory, which the host may be reading: what this thread wrote before is seen by whoever
+// sees the word.
+KRAIT_DEVICE void store_for_host(uint64_t* to, uint64_t value) {
+  asm volatile("st.release.sys.global.u64 [%0], %1;" ::"l"(to), "l"(value) : "memory");
+}
+// sync_block(), and the number of threads for which it holds. `scratch`: a word per warp in shared
+// memory.
+KRAIT_DEVICE uint32_t count_block(bool holds, uint32_t*) {
+  return static_cast<uint32_t>(__syncthreads_count(holds ? 1 : 0));
+}
+#else
+inline uint32_t add_shared(uint32_t* word, uint32_t value) {
+  const uint32_t before = *word;
+  *word += value;
+  return before;
+}
+inline void store_for_host(uint64_t* to, uint64_t value) {
+  __atomic_store_n(to, value, __ATOMIC_RELEASE);
+}
+inline uint32_t count_block(bool holds, uint32_t* scratch) {
+  uint32_t count = holds ? 1 : 0;
+  for (int mask = 1; mask < kWarp; mask *= 2) count += shuffle_xor(count, mask);
+  if (lane_index() == 0) scratch[warp_index()] = count;
+  sync_block();
+  count = 0;
+  for (int warp = 0; warp < thread_count() / kWarp; ++warp) count += scratch[warp];
+  sync_block();
+  return count;
+}
+#endif
+
 // ---- the same on both ---------------------------------------------------------------------------
 KRAIT_DEVICE float low_bf16(uint32_t pair) { return float_of_bits(pair << 16); }
 KRAIT_DEVICE float high_bf16(uint32_t pair) { return float_of_bits(pair & 0xffff0000u); }

@@ -15,8 +15,8 @@ class StepGraphs {
  public:
   StepGraphs(Stream stream, StepInputs& inputs) : stream_(stream), inputs_(inputs) {}
 
-  // As Backend::begin_step and end_step.
-  bool begin(const StepKey& key);
+  // As Backend::begin_step and end_step. `chain`: a number for key.chain, 0 for none.
+  bool begin(const StepKey& key, uint64_t chain = 0);
   void end();
 
   // All ids of the step being recorded must be below that.
@@ -29,6 +29,7 @@ class StepGraphs {
  private:
   struct Entry {
     uint64_t workspace = 0;
+    uint64_t chain = 0;
     const float* states = nullptr;
     int64_t slot_stride = 0;
     int64_t tokens = 0;
@@ -39,7 +40,7 @@ class StepGraphs {
   };
 
   void abandon();
-  Entry& find(const StepKey& key);
+  Entry& find(const StepKey& key, uint64_t chain);
   void replay(Entry& entry, const StepKey& key);
 
   Stream stream_;
