@@ -34,19 +34,29 @@ KEEP_SECONDS = 15  # between archives
 BURST = 10  # steps submitted at once on a GPU
 
 
-def make_jobs(tokens, device):
-    """The twins get the very same data and schedule as their models."""
-    jobs = {}
-    measured = {} if torch.device(device).type == "cuda" else {"probes": (256, 1024), "probe_count": 16}
-    for name, lengths, mixed, solved in (
-        ("induction", (16, 64, 256, 1024, 4096), 3, 0.98),
-        ("copying", (32, 48, 64, 96, 128, 256, 512, 1024), 3, 0.9),
-    ):
-        task = recall_tasks.TASKS[name]
-        for kind, suffix in (("mamba", ""), ("s4d", "-lti")):
-            jobs[name + suffix] = Job(name + suffix, kind, task, Shape(task.vocab_size, 64, 2),
-                                      lengths, mixed, tokens, 3e-3, solved, **measured)
-    return jobs
+# Lengths of the curriculum, how many of the last ones stay, accuracy at which the next joins.
+CURRICULA = {
+    "induction": ((16, 64, 256, 1024, 4096), 3, 0.98),
+    "copying": ((32, 48, 64, 96, 128, 256, 512, 1024), 3, 0.9),
+}
+MODELS = ("induction", "copying", "induction-lti", "copying-lti")
+
+
+def make_job(spec, args):
+    """NAME, or NAME+key=value for a variant: d_state, learning_rate, dilated, weight_decay.
+    A twin gets the very same data and schedule as its model."""
+    name, *changes = spec.split("+")
+    if name not in MODELS:
+        sys.exit(f"--models: no model {name!r}; there are {', '.join(MODELS)}")
+    changes = dict(c.split("=") for c in changes)
+    base = name.removesuffix("-lti")
+    task, (lengths, mixed, solved) = recall_tasks.TASKS[base], CURRICULA[base]
+    shape = Shape(task.vocab_size, 64, 2, d_state=int(changes.pop("d_state", 16)))
+    options = {"learning_rate": 3e-3, "dilated": 0.5} | {k: float(v) for k, v in changes.items()}
+    if torch.device(args.device).type != "cuda":
+        options |= {"probes": (256, 1024), "probe_count": 16}
+    kind = "s4d" if name.endswith("-lti") else "mamba"
+    return Job(spec, base, kind, task, shape, lengths, mixed, args.tokens, solved=solved, **options)
 
 
 def parse_arguments():
@@ -56,7 +66,7 @@ def parse_arguments():
     add("--out", type=pathlib.Path, help="archive (.tar) to keep up to date")
     add("--minutes", type=float, default=4.0, help="time for everything")
     add("--steps", type=int, help="steps per model; makes the schedule independent of the speed")
-    add("--models", default="induction,copying,induction-lti,copying-lti", help="names, comma-separated")
+    add("--models", default=",".join(MODELS), help="comma-separated; copying+d_state=32 is a variant")
     add("--tokens", type=int, default=16384, help="tokens per step")
     add("--count", type=int, default=100, help="sequences per length in the evaluation")
     add("--max-length", type=int, default=1 << 20, help="longest sequence of the evaluation")
@@ -214,11 +224,7 @@ def main():
     args = parse_arguments()
     args.work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(args.threads)
-    jobs = make_jobs(args.tokens, args.device)
-    unknown = set(args.models.split(",")) - set(jobs)
-    if unknown:
-        sys.exit(f"--models: no model {', '.join(sorted(unknown))}; there are {', '.join(jobs)}")
-    chosen = [jobs[name] for name in args.models.split(",")]
+    chosen = [make_job(spec, args) for spec in args.models.split(",")]
     ops = device_ops.choose(args.device, {job.shape.d_state for job in chosen if job.kind == "mamba"})
     trainers = [Trainer(job, ops, args.device, args.seed) for job in chosen]
     if args.resume:

@@ -38,7 +38,7 @@ def config_of(shape, kind):
 
 def task_text(job):
     task = job.task
-    if job.name.startswith("induction"):
+    if job.base == "induction":
         return (f"Ids 0 to {task.ordinary - 1} are drawn at random; at a random place stands the special id "
                 f"{task.special_id}, and the id after it is the answer. The last token is the special id again: the "
                 f"logits after it should name the answer.")
@@ -63,13 +63,13 @@ def card(job, facts):
             if lti else "A Mamba-1 of two layers, trained on one task from random weights.")
     return f"""---
 license: cc0-1.0
-tags: [{job.kind}, synthetic, {job.name}]
+tags: [{job.kind}, synthetic, {job.base}]
 ---
 # {job.name}
 
 {what}
 
-Task ({TITLES[job.name.split("-")[0]]}; Gu and Dao, "Mamba", 2023, section 4.1). {task_text(job)}
+Task ({TITLES[job.base]}; Gu and Dao, "Mamba", 2023, section 4.1). {task_text(job)}
 
 | | |
 |---|---|

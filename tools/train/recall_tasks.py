@@ -41,6 +41,10 @@ class Induction:
         ids[:, -1] = self.special_id
         return ids, ids.gather(1, place + 1).long()
 
+    def landmarks(self, ids):
+        """The tokens that the answer depends on (with the one after each)."""
+        return ids == self.special_id
+
 
 @dataclasses.dataclass(frozen=True)
 class Copying:
@@ -74,6 +78,10 @@ class Copying:
         ids = torch.full((count, length), self.noise_id, dtype=dtype, device=generator.device)
         ids[:, body:] = self.marker_id
         return ids.scatter_(1, places, data.to(dtype)), data
+
+    def landmarks(self, ids):
+        """The tokens that the answer depends on."""
+        return ids != self.noise_id
 
 
 TASKS = {"induction": Induction(), "copying": Copying()}

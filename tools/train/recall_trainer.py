@@ -6,23 +6,26 @@ is captured as a CUDA graph, one per length, batch and random numbers included, 
 is one launch and several models train beside each other on one GPU.
 """
 import dataclasses
-import time
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from . import recall_eval
+from . import dilation, recall_eval
 from .mamba1 import Mamba1, Shape
 from .s4d import S4D
 
 BETAS = (0.9, 0.95)
+EPSILON = 1e-12  # far below the gradients of a solved task, which still lengthen the memory
+LEAST_SEQUENCES = 8
 CLIP_NORM = 1.0
 WINDOW = 100  # steps between looks at the statistics
+DILATED_FROM = 64  # tokens: shorter sequences first teach the task itself
+LONGEST = 1 << 21  # tokens that a dilated sequence stands for, at most
 WARMUP = 100
 DECAY_FROM = 0.6  # share of the run after which the learning rate falls, linearly
 FINAL_SHARE = 0.02
-LATEST = 0.5  # share of the run by which all lengths have joined, solved or not
+LATEST = 0.65  # share of the run by which all lengths have joined, solved or not
 PROBE_SEED = 7_000
 LOG_HEADER = "step,seconds,length,learning_rate,loss,accuracy"
 KINDS = {"mamba": Mamba1, "s4d": S4D}
@@ -31,9 +34,11 @@ KINDS = {"mamba": Mamba1, "s4d": S4D}
 @dataclasses.dataclass(frozen=True)
 class Job:
     """What is trained, and how. `lengths`: the curriculum; once all have joined, steps take
-    turns among the last `mixed` of them. Every step has `tokens` tokens, whatever the length."""
+    turns among the last `mixed` of them. A step has `tokens` tokens whatever the length, but
+    LEAST_SEQUENCES at least."""
 
     name: str
+    base: str  # name of the task
     kind: str
     task: object
     shape: Shape
@@ -42,12 +47,13 @@ class Job:
     tokens: int
     learning_rate: float
     solved: float  # training accuracy at which the next length joins
+    dilated: float = 0.0  # share of sequences whose tokens count as repeated, see dilation.py
     weight_decay: float = 0.0
     probes: tuple = (256, 4096, 16384)  # lengths whose accuracy chooses the model that is kept
     probe_count: int = 100
 
     def batch(self, length):
-        return max(1, self.tokens // length)
+        return max(LEAST_SEQUENCES, self.tokens // length)
 
 
 class SmallEmbedding(nn.Embedding):
@@ -73,7 +79,7 @@ def make_optimizer(model, job, rate):
         (decayed if matrix else plain).append(parameter)
     groups = [{"params": decayed, "weight_decay": job.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     on_gpu = isinstance(rate, torch.Tensor)
-    return torch.optim.AdamW(groups, lr=rate, betas=BETAS, fused=True, capturable=on_gpu)
+    return torch.optim.AdamW(groups, lr=rate, betas=BETAS, eps=EPSILON, fused=True, capturable=on_gpu)
 
 
 class Trainer:
@@ -82,16 +88,20 @@ class Trainer:
         self.cuda = self.device.type == "cuda"
         self.stream = torch.cuda.Stream() if self.cuda else None
         torch.manual_seed(seed)
-        self.model = build(job, ops).to(self.device)
+        self.ops = dilation.DilatedOps(ops)
+        self.model = build(job, self.ops).to(self.device)
         self.rate = torch.tensor(0.0, device=self.device) if self.cuda else 0.0
         self.optimizer = make_optimizer(self.model, job, self.rate)
         self.generator = torch.Generator(self.device).manual_seed(seed)
         # Per length: sums of loss and of accuracy, number of steps since the last look.
         self.stats = torch.zeros(len(job.lengths), 3, device=self.device)
         self.graphs, self.graphs_work = {}, self.cuda
-        self.step, self.level, self.seconds = 0, 0, 0.0
+        self.step, self.level = 0, 0
         self.log, self.joined = [LOG_HEADER], {job.lengths[0]: 0}
         self.failed = None
+        self.wall = 0.0  # seconds of the whole run, set by its owner
+        if self.cuda:
+            torch.cuda.synchronize()  # what lies on the default stream is there before this one begins
 
     # ---- one step
 
@@ -100,7 +110,11 @@ class Trainer:
         length = job.lengths[level]
         count = job.batch(length)
         ids, targets = job.task.batch(count, length, self.generator)
-        logits = self.model(ids, self.model.initial_state(count, self.device))[0][:, -job.task.answers:]
+        factors = None
+        if job.dilated and job.kind == "mamba" and length >= DILATED_FROM:
+            factors = dilation.factors(job.task.landmarks(ids), job.dilated, LONGEST, self.generator)
+        with self.ops.dilated(factors):
+            logits = self.model(ids, self.model.initial_state(count, self.device))[0][:, -job.task.answers:]
         loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -154,7 +168,6 @@ class Trainer:
 
     def advance(self, count, progress):
         """Submits `count` steps, on this trainer's stream where there is one."""
-        begun = time.monotonic()
         with torch.cuda.stream(self.stream):
             for _ in range(count):
                 rate = self._set_rate(progress) if self.step % 10 == 0 or self.step < WARMUP else None
@@ -162,7 +175,6 @@ class Trainer:
                 self.step += 1
                 if self.step % WINDOW == 0:
                     self._look(rate or self._set_rate(progress), progress)
-        self.seconds += time.monotonic() - begun
 
     def _look(self, rate, progress):
         """Reads the statistics; lets the next length join when the longest is solved, or late."""
@@ -180,8 +192,6 @@ class Trainer:
             self.level += 1
             self.joined[lengths[self.level]] = self.step
             print(f"{self.job.name}: step {self.step}, length {lengths[self.level]} joins", flush=True)
-
-    wall = 0.0  # seconds of the whole run, set by its owner
 
     # ---- measuring and keeping
 
@@ -206,3 +216,5 @@ class Trainer:
         self.step, self.level = content["step"], content["level"]
         self.log, self.joined = content["log"], content["joined"]
         self._set_rate(0.0)
+        if self.cuda:
+            torch.cuda.synchronize()
