@@ -28,7 +28,8 @@ from train.mamba1 import Shape
 from train.recall_trainer import Job, Trainer
 
 EVALUATION_SHARE = 0.2  # of the time, at most
-EVALUATION_SECONDS = 30  # at most
+EVALUATION_SECONDS = 40  # at most
+MIDDLE_LENGTH = 1 << 16
 EVALUATION_SEED = 20_000
 KEEP_SECONDS = 15  # between archives
 BURST = 10  # steps submitted at once on a GPU
@@ -76,10 +77,6 @@ def parse_arguments():
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--threads", type=int, default=min(8, os.cpu_count()))
     return parser.parse_args()
-
-
-def lengths_up_to(longest):
-    return [1 << k for k in range(8, longest.bit_length()) if 1 << k <= longest]
 
 
 def facts_of(trainer, args, accuracy, count):
@@ -202,22 +199,28 @@ def restore(trainer, work):
 
 
 def evaluate(trainers, args, deadline):
-    """Measures the kept models, shortest lengths of all models first to the longest, and writes
-    their folders again."""
-    for i, trainer in enumerate(trainers):
-        folder = args.work / trainer.job.name
-        if not (folder / "evaluation.json").exists():
-            continue
-        facts = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
-        log = (folder / "training_log.csv").read_text(encoding="utf-8").splitlines()
-        recall_export.read_weights(folder, trainer.model)
-        now = time.monotonic()
-        until = None if deadline is None else now + (deadline - now) / (len(trainers) - i)
-        accuracy = recall_eval.by_length(trainer.model, trainer.job.task, lengths_up_to(args.max_length), args.count,
-                                         EVALUATION_SEED, args.device, until,
-                                         lambda text, name=trainer.job.name: print(f"{name}: {text}", flush=True))
-        facts |= {"accuracy": {str(n): a for n, a in accuracy.items()}, "count": args.count}
-        recall_export.write_folder(folder, trainer.job, trainer.model, log, facts)
+    """Measures the kept models and writes their folders again: all of them up to MIDDLE_LENGTH,
+    then the selective ones as far as --max-length and the deadline allow."""
+    lengths = [1 << k for k in range(8, 64) if 1 << k <= args.max_length]
+    for wanted in ([n for n in lengths if n <= MIDDLE_LENGTH], [n for n in lengths if n > MIDDLE_LENGTH]):
+        for trainer in trainers:
+            if wanted and (trainer.job.kind == "mamba" or wanted[0] <= MIDDLE_LENGTH):
+                evaluate_one(trainer, wanted, args, deadline)
+
+
+def evaluate_one(trainer, lengths, args, deadline):
+    folder, name = args.work / trainer.job.name, trainer.job.name
+    path = folder / "evaluation.json"
+    if not path.exists():
+        return
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    log = (folder / "training_log.csv").read_text(encoding="utf-8").splitlines()
+    recall_export.read_weights(folder, trainer.model)
+    results = recall_eval.by_length(trainer.model, trainer.job.task, lengths, args.count, EVALUATION_SEED, args.device,
+                                    deadline, lambda text: print(f"{name}: {text}", flush=True))
+    known = facts["accuracy"] if lengths[0] > MIDDLE_LENGTH else {}
+    facts |= {"accuracy": known | {str(n): a for n, a in results.items()}, "count": args.count}
+    recall_export.write_folder(folder, trainer.job, trainer.model, log, facts)
 
 
 def main():

@@ -9,7 +9,7 @@ import sys
 import torch
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
-from train import device_ops, mamba1, mamba1_ops, parallel_scan, recall_eval, recall_tasks, s4d
+from train import device_ops, dilation, mamba1, mamba1_ops, parallel_scan, recall_eval, recall_tasks, recall_trainer, s4d
 
 
 def expect(name, error, tolerance):
@@ -89,17 +89,79 @@ def check_tasks():
     print("tasks: every answer can be read off its sequence")
 
 
+class Oracle(torch.nn.Module):
+    """Keeps all that it has read as its state and answers by looking."""
+
+    def __init__(self, task, length):
+        super().__init__()
+        self.task, self.length = task, length
+
+    def initial_state(self, count, device):
+        return torch.zeros(count, 0, dtype=torch.int64, device=device)
+
+    def forward(self, ids, state):
+        state = torch.cat([state, ids], 1)
+        logits = torch.zeros(*ids.shape, self.task.vocab_size)
+        if state.shape[1] == self.length:
+            answers = torch.tensor([answer(self.task, row) for row in state.tolist()])
+            logits[:, -answers.shape[1]:].scatter_(2, answers[..., None], 1.0)
+        return logits, state
+
+
 def check_evaluation():
-    """Blocks with the state carried give the answers of the whole sequence."""
+    """A model that remembers everything is right everywhere, also where blocks end oddly."""
+    kept = recall_eval.BLOCK_TOKENS
+    recall_eval.BLOCK_TOKENS = 40 * 32
+    for name, task in recall_tasks.TASKS.items():
+        for length in (64, 70, 80):
+            got = recall_eval.accuracy(Oracle(task, length), task, length, 40, torch.Generator().manual_seed(3))
+            expect(f"evaluation in blocks, {name} of {length}", 1.0 - got, 0.0)
+    recall_eval.BLOCK_TOKENS = kept
+
+
+def small_job(kind):
+    task = recall_tasks.TASKS["induction"]
+    return recall_trainer.Job("small", "induction", kind, task, mamba1.Shape(task.vocab_size, 32, 1), (16, 64), 2, 128,
+                              1e-3, solved=0.0, dilated=0.5)
+
+
+def check_resume():
+    """Steps after a restored checkpoint give the weights of an undisturbed run, bit for bit."""
+    recall_trainer.WINDOW, kept = 4, recall_trainer.WINDOW
+    for kind in recall_trainer.KINDS:
+        trainers = [recall_trainer.Trainer(small_job(kind), mamba1_ops.Ops("plain"), "cpu", 1) for _ in range(2)]
+        whole, part = trainers
+        for step in range(12):
+            whole.advance(1, step / 12)
+        for step in range(12):
+            if step == 6:
+                content = part.content()
+                part = recall_trainer.Trainer(small_job(kind), mamba1_ops.Ops("plain"), "cpu", 2)
+                part.restore(content)
+            part.advance(1, step / 12)
+        wanted = whole.model.state_dict()
+        same = all(torch.equal(t, wanted[k]) for k, t in part.model.state_dict().items())
+        expect(f"resumed training, {kind}", 0.0 if same else 1.0, 0.0)
+    recall_trainer.WINDOW = kept
+
+
+def check_dilation():
+    """A dt multiplied by 3 is a token read three times, up to the square of a small dt."""
     torch.manual_seed(0)
-    task = recall_tasks.TASKS["copying"]
-    for kind in (mamba1.Mamba1, s4d.S4D):
-        model = kind(mamba1.Shape(task.vocab_size, 32, 2), mamba1_ops.Ops("plain")).eval()
-        whole = recall_eval.accuracy(model, task, 80, 40, torch.Generator().manual_seed(3))
-        recall_eval.BLOCK_TOKENS, kept = 40 * 32, recall_eval.BLOCK_TOKENS
-        blocks = recall_eval.accuracy(model, task, 80, 40, torch.Generator().manual_seed(3))
-        recall_eval.BLOCK_TOKENS = kept
-        expect(f"evaluation in blocks, {kind.__name__}", abs(whole - blocks), 0.0)
+    ops = dilation.DilatedOps(mamba1_ops.Ops("plain"))
+    u, dt_raw, z, B, C = (torch.randn(1, 1, n, dtype=torch.float64) for n in (8, 8, 8, 4, 4))
+    A, D, bias = -torch.rand(4, 8, dtype=torch.float64), torch.zeros(8), torch.full((8,), -12.0)
+    h0 = torch.randn(1, 4, 8, dtype=torch.float64)
+    thrice = [t.expand(1, 3, -1) for t in (u, dt_raw, z, B, C)]
+    want = ops.selective_scan(*thrice, A, D, bias, h0)[1]
+    with ops.dilated(torch.full((1, 1), 3.0, dtype=torch.float64)):
+        got = ops.selective_scan(u, dt_raw, z, B, C, A, D, bias, h0)[1]
+    expect("dilation: one step of 3 dt against three", ((got - want).norm() / (want - h0).norm()).item(), 1e-4)
+    landmarks = torch.zeros(64, 64, dtype=torch.bool)
+    landmarks[:, 20] = True
+    r = dilation.factors(landmarks, 1.0, 1 << 20, torch.Generator().manual_seed(1))
+    assert (r[:, 20:28] == 1).all() and (r[:, :20] > 1).all() and (r[:, 28:] == r[:, :1]).all()
+    assert r.max() <= (1 << 20) / 64 and r.max() > 1000
 
 
 def main():
@@ -109,6 +171,8 @@ def main():
     check_scans()
     check_s4d()
     check_evaluation()
+    check_dilation()
+    check_resume()
     print("all checks passed")
 
 

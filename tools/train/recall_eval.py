@@ -30,8 +30,8 @@ def by_length(model, task, lengths, count, seed, device, deadline=None, report=N
     take longer than is left."""
     results, took = {}, 0.0
     for length in lengths:
-        # A length is four times its predecessor at most.
-        if deadline is not None and time.monotonic() + 4 * took > deadline:
+        # A length is at most twice its predecessor.
+        if deadline is not None and time.monotonic() + 2.5 * took > deadline:
             break
         begun = time.monotonic()
         generator = torch.Generator(device).manual_seed(seed + length)
