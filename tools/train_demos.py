@@ -31,8 +31,8 @@ EVALUATION_SHARE = 0.2  # of the time, at most
 EVALUATION_SECONDS = 40  # at most
 MIDDLE_LENGTH = 1 << 16
 EVALUATION_SEED = 20_000
-KEEP_SECONDS = 15  # between archives
-BURST = 10  # steps submitted at once on a GPU
+KEEP_SECONDS = 25  # between archives
+BURST = 20  # steps submitted at once on a GPU
 
 
 # Lengths of the curriculum, how many of the last ones stay, accuracy at which the next joins.
@@ -137,8 +137,9 @@ class Run:
 
     def __init__(self, trainers, args, keeper):
         self.trainers, self.args, self.keeper = trainers, args, keeper
-        self.begun = BEGUN
-        self.train_seconds = 60 * args.minutes - min(EVALUATION_SECONDS, EVALUATION_SHARE * 60 * args.minutes)
+        self.begun = time.monotonic()
+        reserve = min(EVALUATION_SECONDS, EVALUATION_SHARE * 60 * args.minutes)
+        self.train_seconds = max(1.0, BEGUN + 60 * args.minutes - reserve - self.begun)
         self.events = {t.job.name: [] for t in trainers}
 
     def progress(self, trainer):

@@ -11,10 +11,8 @@ def accuracy(model, task, length, count, generator):
     device = generator.device
     ids, targets = task.batch(count, length, generator, torch.uint8)
     block = max(16, min(4096, BLOCK_TOKENS // count // 16 * 16))
-    # Answers all lie in the last block, whose logits are kept.
-    cuts = list(range(0, length - task.answers, block)) + [length]
-    if len(cuts) > 2 and cuts[-1] - cuts[-2] < task.answers:
-        del cuts[-2]
+    # All answers lie in the last block, whose logits are kept.
+    cuts = [*range(0, length - task.answers, block), length]
     was_training, state = model.training, model.initial_state(count, device)
     model.eval()
     with torch.no_grad():
