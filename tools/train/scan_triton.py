@@ -9,8 +9,8 @@ Backward the same with time reversed: what a chunk sends to the state before it,
 chunks, and the gradients of every chunk from h_start and the gradient of its last state.
 
 One program owns a chunk of one sequence and BLOCK channels as a [STEPS, BLOCK] tile and loops
-over the N states of a channel. With S_t = dt_1 + .. + dt_t, the decay from s to t is
-exp(A (S_t - S_s)): sums over a chunk need no scan.
+over the N states of a channel. A lane of the warp owns a channel (see WIDE). With
+S_t = dt_1 + .. + dt_t, the decay from s to t is exp(A (S_t - S_s)): sums over a chunk need no scan.
 
 Sums over channels (the gradients of B and C) are written per block and added afterwards in a
 fixed order. All arithmetic is float32. Shapes: B batch, L sequence, C = d_inner, N = d_state.
@@ -23,6 +23,9 @@ STEPS = 16
 BLOCK = 32
 WARPS = 1
 COMBINE_BLOCK = 128
+# Tensors whose alignment the compiler is not told. It would load eight channels at once and spread
+# time over the lanes, and the scans over time would need shuffles between them.
+WIDE = ["u", "raw", "z", "y", "dy", "du", "draw", "dz"]
 
 
 @triton.jit
@@ -38,7 +41,7 @@ def _then(a1, b1, a2, b2):
     return a1 * a2, a2 * b1 + b2
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=WIDE)
 def _chunk_states(u, raw, B, A, bias, sums, states, L, channels, chunks, u_row, raw_row,
                   N: tl.constexpr, STEPS: tl.constexpr, BLOCK: tl.constexpr):
     """1.: sums (B, chunks, C) of dt, states (B, chunks, N, C). B is (B, N, L)."""
@@ -64,7 +67,7 @@ def _chunk_states(u, raw, B, A, bias, sums, states, L, channels, chunks, u_row, 
         tl.store(states + (place * N + n) * channels + c, part, mask=valid)
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=WIDE)
 def _chunk_gradients(raw, z, dy, C, A, bias, grads, L, channels, chunks, raw_row, z_row, dy_row,
                      N: tl.constexpr, STEPS: tl.constexpr, BLOCK: tl.constexpr):
     """1. backward: what the outputs of a chunk send to the state before it."""
@@ -118,7 +121,7 @@ def _combine(states, sums, A, first, last, channels, chunks, N: tl.constexpr, BL
     tl.store(last + state, h, mask=valid)
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=WIDE)
 def _outputs(u, raw, z, B, C, A, D, bias, states, y, L, channels, chunks, u_row, raw_row, z_row,
              N: tl.constexpr, STEPS: tl.constexpr, BLOCK: tl.constexpr):
     """3.: y = (C h + D u) silu(z)."""
@@ -147,7 +150,7 @@ def _outputs(u, raw, z, B, C, A, D, bias, states, y, L, channels, chunks, u_row,
     tl.store(y + row[:, None] * channels + c[None, :], total * gate * tl.sigmoid(gate), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=WIDE)
 def _gradients(u, raw, z, dy, B, C, A, D, bias, states, grads, du, draw, dz, dB, dC, dD, dbias,
                L, channels, chunks, u_row, raw_row, z_row, dy_row,
                N: tl.constexpr, STEPS: tl.constexpr, BLOCK: tl.constexpr):
