@@ -11,7 +11,7 @@ from . import small_tales, world
 USER_WEIGHT = 0.05
 TALE_WEIGHT = 0.5
 TALK_WEIGHT = 1.0
-ANSWER_WEIGHT = 3.0
+ANSWER_WEIGHT = 6.0
 UNKNOWN_SHARE = 0.07
 BOOK_SHARE = 0.35  # of tales: from the books, else made
 

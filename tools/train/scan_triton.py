@@ -155,61 +155,85 @@ def _gradients(u, raw, z, dy, B, C, A, D, bias, states, grads, du, draw, dz, dB,
                L, channels, chunks, u_row, raw_row, z_row, dy_row,
                N: tl.constexpr, STEPS: tl.constexpr, BLOCK: tl.constexpr):
     """3. backward. `states` (h_start) is replaced by this chunk's part of dA; dB and dC are
-    (B, blocks, N, L), dD and dbias (B, chunks, C)."""
+    (B, blocks, N, L), dD and dbias (B, chunks, C).
+
+    Steps are tuples here, one vector of channels each: a tile would have to be scanned in reverse,
+    which Triton does by turning all lanes of a warp around."""
     block = tl.program_id(0)
     c = block * BLOCK + tl.arange(0, BLOCK)
     chunk = tl.program_id(1)
     batch = tl.program_id(2).to(tl.int64)
-    i = tl.arange(0, STEPS)
-    t = chunk * STEPS + i
-    inside = (t < L)[:, None] & (c < channels)[None, :]
+    first = chunk * STEPS
+    row = batch * L + first
     valid = c < channels
-    row = batch * L + t
-    bias_c = tl.load(bias + c, mask=valid, other=0.0)[None, :]
-    before_softplus = tl.load(raw + row[:, None] * raw_row + c[None, :], mask=inside, other=0.0).to(tl.float32) + bias_c
-    dt = tl.where(inside, _softplus(before_softplus), 0.0)
-    # Of the step after; none after the last of the chunk, whose state's gradient comes in whole.
-    follows = inside & ((t + 1 < L) & (i < STEPS - 1))[:, None]
-    dt_next = tl.load(raw + (row + 1)[:, None] * raw_row + c[None, :], mask=follows, other=0.0).to(tl.float32)
-    dt_next = tl.where(follows, _softplus(dt_next + bias_c), 0.0)
-    u_t = tl.load(u + row[:, None] * u_row + c[None, :], mask=inside, other=0.0).to(tl.float32)
-    gate = tl.load(z + row[:, None] * z_row + c[None, :], mask=inside, other=0.0).to(tl.float32)
-    sigmoid = tl.sigmoid(gate)
-    dy_t = tl.load(dy + row[:, None] * dy_row + c[None, :], mask=inside, other=0.0).to(tl.float32)
-    g = dy_t * gate * sigmoid
-    skip = tl.load(D + c, mask=valid, other=0.0)[None, :]
-    total = skip * u_t
-    x = dt * u_t
-    dx = tl.zeros([STEPS, BLOCK], tl.float32)
-    ddt = tl.zeros([STEPS, BLOCK], tl.float32)
+    bias_c = tl.load(bias + c, mask=valid, other=0.0)
+    skip = tl.load(D + c, mask=valid, other=0.0)
+    dt, x, g, total, dx, ddt = (), (), (), (), (), ()
+    zero = tl.zeros([BLOCK], tl.float32)
+    for i in tl.static_range(STEPS):
+        inside = valid & (first + i < L)
+        d = tl.load(raw + (row + i) * raw_row + c, mask=inside, other=0.0).to(tl.float32) + bias_c
+        d = tl.where(inside, _softplus(d), 0.0)
+        u_t = tl.load(u + (row + i) * u_row + c, mask=inside, other=0.0).to(tl.float32)
+        gate = tl.load(z + (row + i) * z_row + c, mask=inside, other=0.0).to(tl.float32)
+        dy_t = tl.load(dy + (row + i) * dy_row + c, mask=inside, other=0.0).to(tl.float32)
+        dt += (d,)
+        x += (d * u_t,)
+        g += (dy_t * gate * tl.sigmoid(gate),)
+        total += (zero,)
+        dx += (zero,)
+        ddt += (zero,)
     place = batch * chunks + chunk
     for n in range(0, N):
         a = tl.load(A + n * channels + c, mask=valid, other=0.0)
-        b = tl.load(B + (batch * N + n) * L + t, mask=t < L, other=0.0)
-        out = tl.load(C + (batch * N + n) * L + t, mask=t < L, other=0.0)
         here = (place * N + n) * channels + c
-        start = tl.load(states + here, mask=valid, other=0.0)
-        end = tl.load(grads + here, mask=valid, other=0.0)
-        added = x * b[:, None]
-        decay, h = tl.associative_scan((tl.exp(dt * a[None, :]), added), 0, _then)
-        h += decay * start[None, :]
-        total += h * out[:, None]
-        partial = ((batch * tl.num_programs(0) + block) * N + n) * L + t
-        tl.store(dC + partial, tl.sum(g * h, axis=1), mask=t < L)
-        later, dh = tl.associative_scan((tl.exp(dt_next * a[None, :]), g * out[:, None]), 0, _then, reverse=True)
-        dh += later * end[None, :]
-        tl.store(dB + partial, tl.sum(dh * x, axis=1), mask=t < L)
-        dx += dh * b[:, None]
-        kept = dh * (h - added)  # h - added: the state before this step, decayed
-        ddt += kept * a[None, :]
-        tl.store(states + here, tl.sum(kept * dt, axis=0), mask=valid)
-    tl.store(dz + row[:, None] * channels + c[None, :], dy_t * total * sigmoid * (1.0 + gate * (1.0 - sigmoid)),
-             mask=inside)
-    tl.store(du + row[:, None] * channels + c[None, :], g * skip + dx * dt, mask=inside)
-    ddt = (ddt + dx * u_t) * tl.sigmoid(before_softplus)
-    tl.store(draw + row[:, None] * channels + c[None, :], ddt, mask=inside)
-    tl.store(dD + place * channels + c, tl.sum(g * u_t, axis=0), mask=valid)
-    tl.store(dbias + place * channels + c, tl.sum(tl.where(inside, ddt, 0.0), axis=0), mask=valid)
+        h = tl.load(states + here, mask=valid, other=0.0)
+        dh = tl.load(grads + here, mask=valid, other=0.0)
+        b_row = B + (batch * N + n) * L + first
+        c_row = C + (batch * N + n) * L + first
+        partial = ((batch * tl.num_programs(0) + block) * N + n) * L + first
+        decays, kept, new_total = (), (), ()
+        for i in tl.static_range(STEPS):
+            b = tl.load(b_row + i, mask=first + i < L, other=0.0)
+            out = tl.load(c_row + i, mask=first + i < L, other=0.0)
+            decay = tl.exp(dt[i] * a)
+            before = decay * h
+            h = before + x[i] * b
+            decays += (decay,)
+            kept += (before,)
+            new_total += (total[i] + h * out,)
+            tl.store(dC + partial + i, tl.sum(g[i] * h, axis=0), mask=first + i < L)
+        total = new_total
+        dA = zero
+        new_dx, new_ddt = (), ()
+        for j in tl.static_range(STEPS):
+            b = tl.load(b_row + STEPS - 1 - j, mask=first + STEPS - 1 - j < L, other=0.0)
+            out = tl.load(c_row + STEPS - 1 - j, mask=first + STEPS - 1 - j < L, other=0.0)
+            dh += g[STEPS - 1 - j] * out
+            tl.store(dB + partial + STEPS - 1 - j, tl.sum(dh * x[STEPS - 1 - j], axis=0), mask=first + STEPS - 1 - j < L)
+            new_dx = (dx[STEPS - 1 - j] + dh * b,) + new_dx
+            k = dh * kept[STEPS - 1 - j]
+            new_ddt = (ddt[STEPS - 1 - j] + k * a,) + new_ddt
+            dA += k * dt[STEPS - 1 - j]
+            dh = dh * decays[STEPS - 1 - j]
+        dx, ddt = new_dx, new_ddt
+        tl.store(states + here, dA, mask=valid)
+    dD_sum, dbias_sum = zero, zero
+    for i in tl.static_range(STEPS):
+        inside = valid & (first + i < L)
+        u_t = tl.load(u + (row + i) * u_row + c, mask=inside, other=0.0).to(tl.float32)
+        gate = tl.load(z + (row + i) * z_row + c, mask=inside, other=0.0).to(tl.float32)
+        dy_t = tl.load(dy + (row + i) * dy_row + c, mask=inside, other=0.0).to(tl.float32)
+        d = tl.load(raw + (row + i) * raw_row + c, mask=inside, other=0.0).to(tl.float32) + bias_c
+        s = tl.sigmoid(gate)
+        tl.store(dz + (row + i) * channels + c, dy_t * (total[i] + skip * u_t) * s * (1.0 + gate * (1.0 - s)), mask=inside)
+        tl.store(du + (row + i) * channels + c, g[i] * skip + dx[i] * dt[i], mask=inside)
+        dd = tl.where(inside, (ddt[i] + dx[i] * u_t) * tl.sigmoid(d), 0.0)
+        tl.store(draw + (row + i) * channels + c, dd, mask=inside)
+        dD_sum += g[i] * u_t
+        dbias_sum += dd
+    tl.store(dD + place * channels + c, dD_sum, mask=valid)
+    tl.store(dbias + place * channels + c, dbias_sum, mask=valid)
 
 
 def _rows(t):
