@@ -21,6 +21,7 @@ LENGTHS = (
     (0.75, {1024: 0.2, 2048: 0.2, 4096: 0.6}),
     (1.01, {1024: 0.2, 4096: 0.25, 8192: 0.35, 16384: 0.2}),
 )
+LONG = 4096  # windows longer than this come in batches of twice the tokens: few rows are noisy
 
 
 class Data:
@@ -59,7 +60,7 @@ class Batches(torch.utils.data.Dataset):
         if self.writer is None:
             self.writer = passages.Writer(self.data.tokenizer)
         length = pick_length(self.progress.value, rng, self.longest)
-        rows = max(1, self.tokens // length)
+        rows = max(1, self.tokens * (2 if length > LONG else 1) // length)
         chats = int(rows * self.chat_share + rng.random())
         ids = np.empty((rows, length + 1), np.int32)
         weights = np.ones((rows, length), np.float32)
