@@ -57,7 +57,7 @@ def parse_arguments():
     add("--d-state", type=int, help="default: 16, for mamba2 64")
     add("--batch-tokens", type=int, default=16384)
     add("--longest", type=int, default=16384, help="longest window in tokens")
-    add("--chat-share", type=float, default=0.5, help="share of conversations in a batch")
+    add("--chat-share", type=float, default=0.65, help="share of conversations in a batch")
     add("--learning-rate", type=float, default=2e-3)
     add("--warmup", type=int, default=200, help="steps of linear warm-up")
     add("--weight-decay", type=float, default=0.1)

@@ -15,11 +15,11 @@ from . import conversations, corpus, passages
 
 # Until this progress: lengths and their shares. Long windows teach to keep facts for long.
 LENGTHS = (
-    (0.15, {512: 1.0}),
-    (0.35, {512: 0.2, 1024: 0.8}),
-    (0.55, {1024: 0.3, 2048: 0.7}),
-    (0.75, {1024: 0.2, 2048: 0.2, 4096: 0.6}),
-    (1.01, {1024: 0.2, 4096: 0.25, 8192: 0.35, 16384: 0.2}),
+    (0.25, {512: 1.0}),
+    (0.45, {512: 0.3, 1024: 0.7}),
+    (0.62, {512: 0.1, 1024: 0.2, 2048: 0.7}),
+    (0.80, {512: 0.1, 1024: 0.1, 2048: 0.2, 4096: 0.6}),
+    (9.00, {1024: 0.2, 4096: 0.2, 8192: 0.3, 16384: 0.3}),
 )
 LONG = 4096  # windows longer than this come in batches of twice the tokens: few rows are noisy
 

@@ -7,6 +7,10 @@ import torch.nn.functional as F
 from torch import nn
 
 
+# Of step sizes at the start: with A = -1 a state lasts for 10 to 10,000 tokens.
+DT_RANGE = (1e-4, 1e-1)
+
+
 @dataclasses.dataclass
 class Shape:
     vocab_size: int
@@ -51,11 +55,11 @@ class MambaMixer(nn.Module):
         self._init_weights()
 
     def _init_weights(self):
-        """dt starts log-uniform in [1e-3, 1e-1]; the residual branch starts small."""
+        """dt starts log-uniform in DT_RANGE; the residual branch starts small."""
         shape = self.shape
         bound = shape.dt_rank**-0.5
         nn.init.uniform_(self.dt_proj.weight, -bound, bound)
-        dt = torch.exp(torch.empty(shape.d_inner).uniform_(math.log(1e-3), math.log(1e-1)))
+        dt = torch.exp(torch.empty(shape.d_inner).uniform_(*map(math.log, DT_RANGE)))
         with torch.no_grad():
             self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))
             self.out_proj.weight.div_(math.sqrt(shape.n_layer))

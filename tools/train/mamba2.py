@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .mamba1 import LanguageModel, RMSNorm, last_columns
+from .mamba1 import DT_RANGE, LanguageModel, RMSNorm, last_columns
 
 CHUNK = 64
 
@@ -105,7 +105,7 @@ class Mamba2Mixer(nn.Module):
         d_inner, n_heads = shape.d_inner, shape.n_heads
         self.in_proj = nn.Linear(shape.d_model, d_inner + shape.conv_dim + n_heads, bias=False)
         self.conv1d = nn.Conv1d(shape.conv_dim, shape.conv_dim, shape.d_conv, groups=shape.conv_dim)
-        dt = torch.exp(torch.empty(n_heads).uniform_(math.log(1e-3), math.log(1e-1)))
+        dt = torch.exp(torch.empty(n_heads).uniform_(*map(math.log, DT_RANGE)))
         self.dt_bias = nn.Parameter(dt + torch.log(-torch.expm1(-dt)))
         self.A_log = nn.Parameter(torch.empty(n_heads).uniform_(1, 16).log())
         self.D = nn.Parameter(torch.ones(n_heads))
