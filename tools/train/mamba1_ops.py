@@ -171,6 +171,8 @@ class Ops:
         """The weighted sum of the losses; may use up the logits."""
         if self.triton:
             return self.triton.CrossEntropy.apply(logits, targets, weights)
+        if self._usable(logits, logits.shape[1] % KERNEL_LANES == 0):
+            return _CrossEntropyKernel.apply(self.kernels, logits, targets.long(), weights)
         return cross_entropy_plain(logits, targets, weights)
 
 
@@ -201,3 +203,15 @@ class _ScanKernel(torch.autograd.Function):
     def backward(ctx, dy, _dh_last):
         du, ddt, dz, dB, dC, dA, dD, dbias = ctx.kernels.scan_backward(dy.contiguous(), *ctx.saved_tensors)
         return None, du, ddt, dz, dB, dC, dA.sum(0), dD.sum(0), dbias.sum(0), None
+
+
+class _CrossEntropyKernel(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, kernels, logits, targets, weights):
+        losses, grad = kernels.cross_entropy(logits.contiguous(), targets.contiguous(), weights.contiguous())
+        ctx.grad = grad
+        return losses.sum()
+
+    @staticmethod
+    def backward(ctx, dloss):
+        return None, ctx.grad.mul_(dloss), None, None
