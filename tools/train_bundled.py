@@ -26,12 +26,11 @@ import time
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the loading processes are enough
 
-import numpy as np
 import torch
 
-from train import batches, corpus, export, mamba1, mamba1_ops, mamba2, recall
+from train import batches, export, mamba1, mamba1_ops, mamba2, recall
+from train.held_out import held_out_loss
 
-EVAL_WINDOW = 1024
 CLIP_NORM = 1.0
 BETAS = (0.9, 0.95)
 FINAL_LR_SHARE = 0.02
@@ -112,22 +111,6 @@ def learning_rate(step, progress, args):
     return args.learning_rate * min(1.0, (step + 1) / args.warmup) * (FINAL_LR_SHARE + (1 - FINAL_LR_SHARE) * cosine)
 
 
-def held_out_loss(model, data, args):
-    """Mean loss of the held-out text in windows that each start from an empty state, and its bits per byte."""
-    tokens = torch.from_numpy(data.held_out.astype(np.int64))
-    count = len(tokens) - 1
-    whole = count // EVAL_WINDOW
-    ids, targets = (tokens[i : i + whole * EVAL_WINDOW].view(whole, -1) for i in (0, 1))
-    pairs = [(ids[i : i + 32], targets[i : i + 32]) for i in range(0, whole, 32)]
-    pairs.append((tokens[None, whole * EVAL_WINDOW : -1], tokens[None, whole * EVAL_WINDOW + 1 :]))
-    total = 0.0
-    with torch.no_grad():
-        for ids, targets in pairs:
-            weights = torch.ones(targets.shape, device=args.device)
-            total += model.loss(ids.to(args.device), targets.to(args.device), weights).item()
-    return total / count, total / data.facts["held_out_bytes"] / math.log(2)
-
-
 class Clock:
     """How far training has come: in steps, or in the time it was given."""
 
@@ -182,7 +165,7 @@ class Trainer:
     def measure(self, recall_count, tokens):
         self.model.eval()
         with torch.autocast(self.args.device, torch.bfloat16, enabled=self.args.device != "cpu"):
-            loss, bits = held_out_loss(self.model, self.data, self.args)
+            loss, bits = held_out_loss(self.model, self.data, self.args.device)
             share, kinds = recall.evaluate(self.model, self.data, self.args.device, recall_count, tokens=tokens)
         self.model.train()
         return loss, bits, share, kinds

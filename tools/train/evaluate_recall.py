@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""What an exported model remembers, and how much it copies.
+"""How well an exported model predicts held-out text, what it remembers, and how much it copies.
 
-  evaluate_recall.py models/bundled/tales --data build/train-data [--data-text books/]
+  evaluate_recall.py models/bundled/tales --data build/train-data
 
 Recall: 200 held-out facts after 40 turns of tales and after 10,000 tokens of them, read
 recurrently: in pieces, with the state carried. Copying: the longest spans of tokens that sampled
-tales share with the training text.
+tales share with the training text. The last line is all of it as JSON, for model_card.py.
 """
 import argparse
 import json
@@ -19,7 +19,8 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from train import batches, corpus, export, mamba1, mamba1_ops, mamba2, recall
+from train import batches, export, mamba1, mamba1_ops, mamba2, recall
+from train.held_out import held_out_loss
 
 PROMPTS = ("Once upon a time", "There was once a", "One day", "The king", "Long ago")
 
@@ -111,11 +112,13 @@ def main():
     args = parser.parse_args()
     data = batches.Data(args.data)
     model = load_model(args.folder, args.kernels, args.device)
-    results = {}
+    loss, bits = held_out_loss(model, data, args.device)
+    print(f"held-out loss {loss:.4f}, {bits:.4f} bits per byte", flush=True)
+    results = {"held_out_loss": loss, "held_out_bits_per_byte": bits, "recall": {}}
     for turns, tokens in [(t, 0) for t in args.turns] + [(0, t) for t in args.tokens]:
         share, kinds = recall.evaluate(model, data, args.device, args.count, turns, tokens)
-        distance = f"{turns} turns" if turns else f"{tokens} tokens"
-        results[distance] = share
+        distance = f"{turns} turns" if turns else f"{tokens:,} tokens"
+        results["recall"][distance] = share
         print(f"recall after {distance}: {share:.1%}  "
               + "  ".join(f"{kind} {right}/{asked}" for kind, (right, asked) in kinds.items()), flush=True)
     if args.samples:
