@@ -35,29 +35,32 @@ KEEP_SECONDS = 25  # between archives
 BURST = 20  # steps submitted at once on a GPU
 
 
-# Lengths of the curriculum, how many of the last ones stay, accuracy at which the next joins.
+# Lengths of the curriculum, how many of the last ones stay, accuracy at which the next joins,
+# share of the time.
 CURRICULA = {
-    "induction": ((16, 64, 256, 1024, 4096), 3, 0.98),
-    "copying": ((32, 48, 64, 96, 128, 256, 512, 1024), 3, 0.9),
+    "induction": ((16, 64, 256, 1024, 4096), 3, 0.98, 0.5),
+    "copying": ((32, 48, 64, 96, 128, 256, 512, 1024), 3, 0.9, 1.0),
 }
 MODELS = ("induction", "copying", "induction-lti", "copying-lti")
 
 
 def make_job(spec, args):
-    """NAME, or NAME+key=value for a variant: d_state, learning_rate, dilated, weight_decay.
-    A twin gets the very same data and schedule as its model."""
+    """NAME, or NAME+key=value for a variant: d_state, longest (length in training),
+    learning_rate, dilated, weight_decay. A twin gets the very same data and schedule as its model."""
     name, *changes = spec.split("+")
     if name not in MODELS:
         sys.exit(f"--models: no model {name!r}; there are {', '.join(MODELS)}")
     changes = dict(c.split("=") for c in changes)
     base = name.removesuffix("-lti")
-    task, (lengths, mixed, solved) = recall_tasks.TASKS[base], CURRICULA[base]
+    task, (lengths, mixed, solved, share) = recall_tasks.TASKS[base], CURRICULA[base]
+    longest = int(changes.pop("longest", lengths[-1]))
+    lengths = tuple(n for n in lengths if n <= longest)
     shape = Shape(task.vocab_size, 64, 2, d_state=int(changes.pop("d_state", 16)))
     options = {"learning_rate": 3e-3, "dilated": 0.5} | {k: float(v) for k, v in changes.items()}
     if torch.device(args.device).type != "cuda":
         options |= {"probes": (256, 1024), "probe_count": 16}
     kind = "s4d" if name.endswith("-lti") else "mamba"
-    return Job(spec, base, kind, task, shape, lengths, mixed, args.tokens, solved=solved, **options)
+    return Job(spec, base, kind, task, shape, lengths, mixed, args.tokens, solved=solved, share=share, **options)
 
 
 def parse_arguments():
@@ -132,6 +135,15 @@ class Keeper:
         return time.monotonic() - self.kept_at.setdefault(name, time.monotonic()) > KEEP_SECONDS
 
 
+def guarded(trainer, action):
+    """What `action` returns; where it fails, this trainer stops and the others go on."""
+    try:
+        return action(trainer)
+    except Exception as problem:
+        traceback.print_exc()
+        trainer.failed = repr(problem)
+
+
 class Run:
     """The trainers side by side until time or steps are over."""
 
@@ -143,10 +155,13 @@ class Run:
         self.events = {t.job.name: [] for t in trainers}
 
     def progress(self, trainer):
-        trainer.wall = time.monotonic() - self.begun
+        trainer.wall = time.monotonic() - BEGUN
         if self.args.steps:
             return trainer.step / self.args.steps
-        return trainer.wall / self.train_seconds
+        return (time.monotonic() - self.begun) / (self.train_seconds * trainer.job.share)
+
+    def _over(self):
+        return time.monotonic() - self.begun > self.train_seconds
 
     def _busy(self, trainer):
         """Two bursts may wait on a stream, so that it never runs dry."""
@@ -175,20 +190,12 @@ class Run:
     def train(self):
         going = list(self.trainers)
         while going:
-            going = [t for t in going if t.failed is None and self.progress(t) < 1
-                     and time.monotonic() - self.begun < self.train_seconds]
-            moved = False
-            for trainer in going:
-                try:
-                    moved |= self._advance(trainer)
-                except Exception as problem:  # the others go on
-                    traceback.print_exc()
-                    trainer.failed = repr(problem)
-            if not moved:
+            for trainer in [t for t in going if t.failed is not None or self.progress(t) >= 1 or self._over()]:
+                going.remove(trainer)
+                if trainer.failed is None:
+                    guarded(trainer, self.keeper.keep)
+            if not any([guarded(trainer, self._advance) for trainer in going]):
                 time.sleep(2e-4)
-        for trainer in self.trainers:
-            if trainer.failed is None:
-                self.keeper.keep(trainer)
         self.keeper.archive()
 
 
@@ -206,7 +213,7 @@ def evaluate(trainers, args, deadline):
     for wanted in ([n for n in lengths if n <= MIDDLE_LENGTH], [n for n in lengths if n > MIDDLE_LENGTH]):
         for trainer in trainers:
             if wanted and (trainer.job.kind == "mamba" or wanted[0] <= MIDDLE_LENGTH):
-                evaluate_one(trainer, wanted, args, deadline)
+                guarded(trainer, lambda t: evaluate_one(t, wanted, args, deadline))
 
 
 def evaluate_one(trainer, lengths, args, deadline):

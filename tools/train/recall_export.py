@@ -5,6 +5,8 @@ import math
 import torch
 from safetensors.torch import save_file
 
+from .recall_trainer import DILATED_FROM, LONGEST
+
 TITLES = {"induction": "induction heads", "copying": "selective copying"}
 
 
@@ -45,6 +47,15 @@ def task_text(job):
     return (f"{task.answers} data ids (0 to {task.symbols - 1}) stand at random places among the noise id {task.noise_id}; then "
             f"follow {task.answers} markers ({task.marker_id}). After the i-th marker the logits should name the i-th data id. "
             f"The length counts the markers.")
+
+
+def dilation_text(job):
+    if job.kind != "mamba" or not job.dilated:
+        return ""
+    return (f"\n- Long memory was trained on these short sequences: in {job.dilated:.0%} of the sequences of {DILATED_FROM} tokens or more the step "
+            f"sizes\n  of tokens that do not matter were multiplied by one random number, as if each had been repeated, so that a\n"
+            f"  sequence stood for up to {LONGEST:,} tokens (`tools/train/dilation.py`). No sequence was longer than {job.lengths[-1]:,},\n"
+            f"  but this is more than the paper's training, which had none of it.")
 
 
 def accuracy_table(results, chance):
@@ -88,7 +99,7 @@ Task ({TITLES[job.base]}; Gu and Dao, "Mamba", 2023, section 4.1). {task_text(jo
 
 - {f["steps"]:,} steps of {job.tokens:,} tokens, every batch drawn anew. Lengths join when the longest so far is answered
   {f["solved"]:.0%} right, or when their time has come; steps take turns among the last {job.mixed}. First step of each:
-  {", ".join(f"{n} (step {s:,})" for n, s in f["joined"].items())}.
+  {", ".join(f"{n} (step {s:,})" for n, s in f["joined"].items())}.{dilation_text(job)}
 - AdamW (betas {f["betas"][0]} and {f["betas"][1]}, weight decay {job.weight_decay} on matrices), learning rate {job.learning_rate}, falling linearly over the
   last {1 - f["decay_from"]:.0%} of the time; gradient norm clipped at {f["clip"]}; float32; loss on the answers only. Seed {f["seed"]}.
 - Hardware: {f["hardware"]}, shared with the other models; {f["minutes"]:.1f} minutes. PyTorch {f["torch"]}.

@@ -49,6 +49,7 @@ class Job:
     solved: float  # training accuracy at which the next length joins
     dilated: float = 0.0  # share of sequences whose tokens count as repeated, see dilation.py
     weight_decay: float = 0.0
+    share: float = 1.0  # of the run's time
     probes: tuple = (256, 4096, 16384)  # lengths whose accuracy chooses the model that is kept
     probe_count: int = 100
 
