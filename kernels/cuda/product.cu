@@ -6,8 +6,6 @@
 namespace krait::cuda {
 namespace {
 
-constexpr int kFewTiles = 2;  // column tiles of 8 that FewProduct takes at most
-
 constexpr int parts_of(Format format, bool round) {
   return format == Format::f32 ? 3 : format == Format::bf16 && round ? 1 : 2;
 }
@@ -19,16 +17,11 @@ bool is_split(Format format, int tokens, bool round) noexcept {
 
 template <Format F, int Parts>
 void product_as(Stream stream, const Product& p) noexcept {
+  const PlainSource source = plain_source(p.x, p.w.cols);
+  const PlainSink sink{p.bias, p.out, p.accumulate};
+  if (few_fits<F, Parts>(p.w, p.tokens, source, sink))
+    return few_product<F, Parts>(stream, p.w, p.tokens, source, sink);
   const int columns = p.tokens * columns_per_token(Parts);
-  if (columns <= kFewTiles * 8) {
-    const PlainSource source = plain_source(p.x, p.w.cols);
-    const PlainSink sink{p.bias, p.out, p.accumulate};
-    if (columns <= 8)
-      few_product<F, Parts, 1>(stream, p.w, p.tokens, source, sink);
-    else
-      few_product<F, Parts, 2>(stream, p.w, p.tokens, source, sink);
-    return;
-  }
   if (!is_split(F, p.tokens, p.round)) {
     if (columns <= 64)
       many_product<F, Parts, 2, 2, 1, 4, true>(stream, p);  // 32 rows, 64 columns

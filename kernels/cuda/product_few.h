@@ -9,12 +9,17 @@
 //                                  by the whole block: puts the activations; what it returns is
 //                                  passed on to the sink
 //   Sink     kLanes                neighbouring lanes that get each result
-//            void put(const Staged&, bool real, int row, int token, int lane, float sum)
-//                                  by whole warps; not `real`: nothing to do
+//            Ahead fetch(int row, int token, int lane)
+//                                  what it needs from memory, asked for early
+//            void put(const Staged&, const Ahead&, bool real, int row, int token, int lane,
+//                     float sum)   by whole warps; not `real`: nothing to do
 #pragma once
+
+#include <algorithm>
 
 #include "kernels/cuda/few_sources.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/weight_ring.h"
 
 namespace krait::cuda {
 
@@ -25,26 +30,29 @@ struct PlainSink {
   Rows out;
   bool accumulate = false;
 
-  KRAIT_DEVICE void put(int, bool real, int row, int token, int, float sum) const {
+  struct Ahead {
+    float bias, old;
+  };
+  KRAIT_DEVICE Ahead fetch(int row, int token, int) const {
+    return {bias ? bias[row] : 0.0f, accumulate ? out.data[token * out.stride + row] : 0.0f};
+  }
+  KRAIT_DEVICE void put(int, const Ahead& ahead, bool real, int row, int token, int,
+                        float sum) const {
     if (!real) return;
-    float* at = out.data + token * out.stride + row;
-    if (bias) sum += bias[row];
-    *at = accumulate ? *at + sum : sum;
+    if (bias) sum += ahead.bias;
+    out.data[token * out.stride + row] = accumulate ? ahead.old + sum : sum;
   }
 };
 
 template <Format F, int Parts, int ColumnTiles, class Source, class Sink>
 struct FewProduct {
-  static constexpr int kThreads = 512;
-  static constexpr int kMinBlocks = 1;
+  static constexpr int kThreads = 384;
+  static constexpr int kMinBlocks = 2;
   static constexpr int kColumns = columns_per_token(Parts);
-  static constexpr int kAhead = F == Format::f32    ? 4
-                                : F == Format::q4_k ? 6
-                                                    : 8;  // tiles in flight
   static constexpr int kWeightParts = weight_parts(F);
+  using Ring = WeightRing<F>;
   static constexpr bool kScaled = steps_per_scale(F) > 0;
   static constexpr int kScaleSteps = kScaled ? steps_per_scale(F) : steps_per_tile(F);
-  static constexpr int kTileAll = loads_per_tile(F) * kTileBytes;
   static constexpr int kWarpParts = kTileRows * 8 * ColumnTiles;  // sums of a warp
 
   Weights w;
@@ -59,14 +67,8 @@ struct FewProduct {
     float of[ColumnTiles][4];
   };
 
-  // A tile on its way from memory.
-  struct Ahead {
-    RawTile<F> raw;
-    TileScales<F> scales;
-  };
-
-  // The columns of a lane, at its words. What belongs to no token or part reads another's: its sums
-  // are not looked at.
+  // The columns of a lane, at its words. What belongs to no token or
+  // part reads another's: its sums are not looked at.
   struct LaneColumns {
     const uint32_t* words[ColumnTiles];
 
@@ -81,9 +83,10 @@ struct FewProduct {
     }
   };
 
-  // Adds the blocks of one tile, which begins with step `step` of the row.
-  KRAIT_DEVICE static void add_tile(const Ahead& tile, int step, const LaneColumns& columns,
-                                    Sums& sums) {
+  // Adds the blocks of one tile, which begins with step `step` of the
+  // row.
+  KRAIT_DEVICE static void add_tile(const RawTile<F>& raw, const TileScales<F>& scales, int step,
+                                    const LaneColumns& columns, Sums& sums) {
     KRAIT_UNROLL
     for (int begin = 0; begin < steps_per_tile(F); begin += kScaleSteps) {
       Sums block{}, ones{};
@@ -91,7 +94,7 @@ struct FewProduct {
       KRAIT_UNROLL
       for (int s = begin; s < begin + kScaleSteps; ++s) {
         uint32_t a[kWeightParts][4];
-        weights_of_step<F>(tile.raw, s, a);
+        weights_of_step<F>(raw, s, a);
         KRAIT_UNROLL
         for (int c = 0; c < ColumnTiles; ++c) {
           const uint32_t* words = columns.words[c] + (step + s) * (kStep / 2);
@@ -101,7 +104,7 @@ struct FewProduct {
           if constexpr (F == Format::q4_k) mma_ones(ones.of[c], b);
         }
       }
-      if constexpr (kScaled) add_scaled(tile.scales.of(begin / kScaleSteps), block, ones, sums);
+      if constexpr (kScaled) add_scaled(scales.of(begin / kScaleSteps), block, ones, sums);
     }
   }
 
@@ -119,61 +122,70 @@ struct FewProduct {
     }
   }
 
-  // One warp's row tile and the slice of it.
-  struct Slice {
-    const std::byte *tiles, *scales, *supers;
-    int first, end;  // tiles
-
-    KRAIT_DEVICE void load(int tile, int lane, Ahead& to) const {
-      to.raw.load_global(tiles + int64_t{kTileAll} * tile, lane);
-      if constexpr (kScaled) to.scales.load(scales, supers, tile, lane / 4);
-    }
-  };
-  KRAIT_DEVICE Slice slice_of_warp(int warp) const {
+  // A warp's slice of its row tile; nothing for warps that only help
+  // with the results.
+  KRAIT_DEVICE Ring ring_of(int warp, std::byte* memory) const {
     constexpr int kChunkTiles = kChunk / tile_cols(F);
     const int row_tile = block_x() * tiles_per_block + warp / slices, slice = warp % slices;
     const int chunks = ceil_div(w.cols, kChunk);
-    const int64_t tiles = row_tile < layout.row_tiles ? layout.k_tiles : 0;
-    Slice s;
-    s.tiles = w.tiles + row_tile * layout.row_tile_bytes;
-    s.scales = w.scales + row_tile * layout.scales_stride();
-    s.supers = s.scales + layout.scale_bytes;
-    s.first = slice_begin(slice, slices, chunks) * kChunkTiles;
-    s.end = static_cast<int>(at_most(slice_begin(slice + 1, slices, chunks) * kChunkTiles, tiles));
-    return s;
+    const bool used = warp < slices * tiles_per_block && row_tile < layout.row_tiles;
+    Ring ring;
+    ring.ring = memory + warp * Ring::kBytes;
+    ring.tiles = w.tiles + row_tile * layout.row_tile_bytes;
+    ring.scales = w.scales + row_tile * layout.scales_stride();
+    ring.supers = ring.scales + layout.scale_bytes;
+    ring.first = slice_begin(slice, slices, chunks) * kChunkTiles;
+    ring.end = static_cast<int>(
+        at_most(slice_begin(slice + 1, slices, chunks) * kChunkTiles, used ? layout.k_tiles : 0));
+    ring.lane = lane_index();
+    return ring;
+  }
+
+  // Which result a thread finishes in its turn `turn`.
+  struct Result {
+    int row, in_block, token, lane;
+    bool real;
+  };
+  KRAIT_DEVICE Result result_of(int turn) const {
+    const int rows = tiles_per_block * kTileRows;
+    const int i = turn * thread_count() + thread_index(), n = i / Sink::kLanes;
+    Result r;
+    r.in_block = n % rows;
+    r.token = n / rows;
+    r.row = block_x() * rows + r.in_block;
+    r.lane = i % Sink::kLanes;
+    r.real = r.token < tokens && r.row < w.rows;
+    return r;
+  }
+  KRAIT_DEVICE typename Sink::Ahead fetch_for(const Result& r) const {
+    return r.real ? sink.fetch(r.row, r.token, r.lane) : typename Sink::Ahead{};
   }
 
   KRAIT_DEVICE void operator()() const {
     release_successor();
-    const int lane = lane_index(), warp = warp_index();
-    const Slice slice = slice_of_warp(warp);
-    Ahead ahead[kAhead];
-    KRAIT_UNROLL
-    for (int i = 0; i < kAhead; ++i)
-      if (slice.first + i < slice.end) slice.load(slice.first + i, lane, ahead[i]);
+    const int warp = warp_index(), warps = slices * tiles_per_block;
+    std::byte* shared = shared_memory();
+    const Ring ring = ring_of(warp, shared);
+    ring.fill();
 
     wait_for_predecessor();
-    std::byte* shared = shared_memory();
+    shared += warps * Ring::kBytes;
     auto* parts = reinterpret_cast<float*>(shared);
-    shared += sizeof(float) * kWarpParts * (thread_count() / kWarp);
+    shared += sizeof(float) * kWarpParts * warps;
     const Columns columns{reinterpret_cast<uint32_t*>(shared), column_stride(w.cols)};
     shared += columns_bytes(w.cols, tokens, Parts);
+    const typename Sink::Ahead ahead = fetch_for(result_of(0));
     const auto staged = source.template stage<Parts>(columns, tokens, shared);
     sync_block();
 
-    const LaneColumns own(columns, tokens, lane);
+    const LaneColumns own(columns, tokens, ring.lane);
     Sums sums{};
-    for (int tile = slice.first; tile < slice.end; tile += kAhead) {
-      KRAIT_UNROLL
-      for (int i = 0; i < kAhead; ++i) {
-        if (tile + i >= slice.end) break;
-        add_tile(ahead[i], (tile + i) * steps_per_tile(F), own, sums);
-        if (tile + i + kAhead < slice.end) slice.load(tile + i + kAhead, lane, ahead[i]);
-      }
-    }
-    share(sums, parts + warp * kWarpParts, lane);
+    ring.drain([&](const RawTile<F>& raw, const TileScales<F>& scales, int tile) {
+      add_tile(raw, scales, tile * steps_per_tile(F), own, sums);
+    });
+    if (warp < warps) share(sums, parts + warp * kWarpParts, ring.lane);
     sync_block();
-    finish(staged, parts);
+    finish(staged, ahead, parts);
   }
 
   // The lane's sums to parts [row][column] of its warp.
@@ -188,25 +200,26 @@ struct FewProduct {
     }
   }
 
-  // Steps 3 and 4 of the order, Sink::kLanes lanes for each row and token.
+  // Steps 3 and 4 of the order, Sink::kLanes lanes for each row and
+  // token.
   template <class Staged>
-  KRAIT_DEVICE void finish(const Staged& staged, const float* parts) const {
-    const int rows = tiles_per_block * kTileRows, lanes = rows * tokens * Sink::kLanes;
-    for (int base = 0; base < lanes; base += thread_count()) {
-      const int i = base + thread_index(), in_block = i / Sink::kLanes % rows;
-      const int token = i / Sink::kLanes / rows, row = block_x() * rows + in_block;
-      const bool real = i < lanes && row < w.rows;
+  KRAIT_DEVICE void finish(const Staged& staged, typename Sink::Ahead ahead,
+                           const float* parts) const {
+    const int lanes = tiles_per_block * kTileRows * tokens * Sink::kLanes;
+    for (int turn = 0; turn * thread_count() < lanes; ++turn) {
+      const Result r = result_of(turn);
+      if (turn > 0) ahead = fetch_for(r);
       float sums[Parts] = {};
-      if (real) {
-        const float* from = parts + in_block / kTileRows * slices * kWarpParts +
-                            in_block % kTileRows * 8 * ColumnTiles + token * kColumns;
+      if (r.real) {
+        const float* from = parts + r.in_block / kTileRows * slices * kWarpParts +
+                            r.in_block % kTileRows * 8 * ColumnTiles + r.token * kColumns;
         KRAIT_UNROLL_4
         for (int slice = 0; slice < slices; ++slice) {
           KRAIT_UNROLL
           for (int c = 0; c < Parts; ++c) sums[c] += from[slice * kWarpParts + c];
         }
       }
-      sink.put(staged, real, row, token, i % Sink::kLanes, sum_columns(sums));
+      sink.put(staged, ahead, r.real, r.row, r.token, r.lane, sum_columns(sums));
     }
   }
 
@@ -220,34 +233,65 @@ struct FewProduct {
   }
 };
 
-// Bytes of shared memory, for at most 16 columns (tokens * columns_per_token).
-template <int Parts, class Source>
-size_t few_shared_bytes(const Weights& w, int tokens, const Source& source, int warps,
-                        int column_tiles) noexcept {
-  return sizeof(float) * kTileRows * 8 * static_cast<size_t>(column_tiles * warps) +
-         columns_bytes(w.cols, tokens, Parts) + source.shared_bytes(tokens);
+// How a product is shared out.
+struct FewShape {
+  int slices = 1, tiles_per_block = 1, threads = 0;
+  size_t shared_bytes = 0;
+};
+// `tiles_per_block` 0: as many row tiles as make eight warps.
+template <Format F, int Parts, class Source, class Sink>
+FewShape few_shape(const Weights& w, int tokens, const Source& source, const Sink&,
+                   int tiles_per_block = 0) noexcept {
+  FewShape s;
+  s.slices = slices_of(w.rows, w.cols);
+  s.tiles_per_block = tiles_per_block > 0 ? tiles_per_block : s.slices <= 8 ? 8 / s.slices : 1;
+  const int warps = s.slices * s.tiles_per_block;
+  const int lanes = s.tiles_per_block * kTileRows * tokens * Sink::kLanes;
+  s.threads = std::max(warps, std::min(ceil_div(lanes, kWarp), 8)) * kWarp;
+  const int column_tiles = tokens * columns_per_token(Parts) <= 8 ? 1 : 2;
+  s.shared_bytes =
+      static_cast<size_t>(warps) * (WeightRing<F>::kBytes + 4 * kTileRows * 8 * column_tiles) +
+      columns_bytes(w.cols, tokens, Parts) + source.shared_bytes(tokens);
+  return s;
 }
 
-// `tiles_per_block` 0: as many row tiles as make eight warps.
+// For few enough tokens: FewProduct's columns, and what fits into shared memory.
+constexpr int kFewColumns = 16;
+constexpr size_t kFewShared = size_t{200} << 10;
+template <Format F, int Parts, class Source, class Sink>
+bool few_fits(const Weights& w, int tokens, const Source& source, const Sink& sink,
+              int tiles_per_block = 0) noexcept {
+  return tokens * columns_per_token(Parts) <= kFewColumns &&
+         few_shape<F, Parts>(w, tokens, source, sink, tiles_per_block).shared_bytes <= kFewShared;
+}
+
 template <Format F, int Parts, int ColumnTiles, class Source, class Sink>
-void few_product(Stream stream, const Weights& w, int tokens, const Source& source,
-                 const Sink& sink, int tiles_per_block = 0) noexcept {
+void start_few(Stream stream, const Weights& w, int tokens, const Source& source, const Sink& sink,
+               const FewShape& s) noexcept {
   FewProduct<F, Parts, ColumnTiles, Source, Sink> kernel;
   kernel.w = w;
   kernel.layout = layout_of(F, w.rows, w.cols);
   kernel.tokens = tokens;
-  kernel.slices = slices_of(w.rows, w.cols);
-  kernel.tiles_per_block = tiles_per_block > 0  ? tiles_per_block
-                           : kernel.slices <= 8 ? 8 / kernel.slices
-                                                : 1;
+  kernel.slices = s.slices;
+  kernel.tiles_per_block = s.tiles_per_block;
   kernel.source = source;
   kernel.sink = sink;
-  const int warps = kernel.slices * kernel.tiles_per_block;
   Shape shape;
-  shape.blocks_x = ceil_div(kernel.layout.row_tiles, int64_t{kernel.tiles_per_block});
-  shape.threads = warps * kWarp;
-  shape.shared_bytes = few_shared_bytes<Parts>(w, tokens, source, warps, ColumnTiles);
+  shape.blocks_x = ceil_div(kernel.layout.row_tiles, int64_t{s.tiles_per_block});
+  shape.threads = s.threads;
+  shape.shared_bytes = s.shared_bytes;
   launch(stream, shape, kernel);
+}
+
+// few_fits() holds.
+template <Format F, int Parts, class Source, class Sink>
+void few_product(Stream stream, const Weights& w, int tokens, const Source& source,
+                 const Sink& sink, int tiles_per_block = 0) noexcept {
+  const FewShape s = few_shape<F, Parts>(w, tokens, source, sink, tiles_per_block);
+  if (tokens * columns_per_token(Parts) <= 8)
+    start_few<F, Parts, 1>(stream, w, tokens, source, sink, s);
+  else
+    start_few<F, Parts, 2>(stream, w, tokens, source, sink, s);
 }
 
 }  // namespace krait::cuda

@@ -24,7 +24,7 @@ constexpr int columns_per_token(int parts) { return parts == 3 ? 4 : parts; }
 // Slices of a row: enough for the loads in flight that memory wants, even ones where that goes.
 constexpr int slices_of(int64_t rows, int64_t cols) {
   const int chunks = static_cast<int>((cols + kChunk - 1) / kChunk);
-  const int most = rows <= 1024 ? 16 : rows <= 4096 ? 8 : 4;
+  const int most = rows <= 1024 ? 12 : rows <= 4096 ? 8 : 4;
   if (chunks <= most) return chunks;
   for (int slices = most; slices > most / 2; --slices)
     if (chunks % slices == 0) return slices;

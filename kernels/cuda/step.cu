@@ -1,26 +1,12 @@
 // Fused steps of the mixers, from the parts of step_parts.h.
-#include "kernels/cuda/step.h"
 #include "kernels/cuda/product_few.h"
+#include "kernels/cuda/step.h"
 #include "kernels/cuda/step_parts.h"
 
 namespace krait::cuda {
 namespace {
 
-// Of a block, so that two fit on a multiprocessor; beyond, the separate operations are better.
-constexpr size_t kMostShared = size_t{100} << 10;
-constexpr int kMostColumns = 16;
-constexpr int kMostWarps = 16;
-
-constexpr int parts_of(Format format, bool round) {
-  return format == Format::f32 ? 3 : format == Format::bf16 && round ? 1 : 2;
-}
-
-template <class Source>
-bool fits(const Weights& w, bool round, int tokens, const Source& source) noexcept {
-  const int parts = parts_of(w.format, round);
-  return tokens * columns_per_token(parts) <= kMostColumns &&
-         few_shared_bytes<3>(w, tokens, source, kMostWarps, 2) <= kMostShared;
-}
+constexpr int kScanTiles = 2;  // row tiles of a block of dt_proj
 
 // Calls work<F, Parts> for the format.
 template <class Work>
@@ -39,13 +25,20 @@ void with_format(Format format, bool round, Work&& work) noexcept {
 }
 
 template <class Source, class Sink>
+bool fits(const Weights& w, bool round, int tokens, const Source& source, const Sink& sink,
+          int tiles_per_block = 0) noexcept {
+  bool fits = false;
+  with_format(w.format, round, [&]<Format F, int Parts>() {
+    fits = few_fits<F, Parts>(w, tokens, source, sink, tiles_per_block);
+  });
+  return fits;
+}
+
+template <class Source, class Sink>
 void fused_product(Stream stream, const Weights& w, bool round, int tokens, const Source& source,
                    const Sink& sink, int tiles_per_block = 0) noexcept {
   with_format(w.format, round, [&]<Format F, int Parts>() {
-    if (tokens * columns_per_token(Parts) <= 8)
-      few_product<F, Parts, 1>(stream, w, tokens, source, sink, tiles_per_block);
-    else
-      few_product<F, Parts, 2>(stream, w, tokens, source, sink, tiles_per_block);
+    few_product<F, Parts>(stream, w, tokens, source, sink, tiles_per_block);
   });
 }
 
@@ -69,15 +62,19 @@ bool mamba1_step(Stream stream, const Mamba1Step& s) noexcept {
   const PlainSource conv_out = plain_source(s.conv.out, s.x_proj.cols);
   const DtSource dt{s.dt_b_c, dt_rank, s.scan.d_state, s.dt_b_c_eps};
   const PlainSource y = plain_source(s.scan.out, s.out_proj.cols);
-  if (s.scan.segments.count != tokens || !fits(s.in_proj, round, tokens, in) ||
-      !fits(s.x_proj, round, tokens, conv_out) || !fits(s.dt_proj, round, tokens, dt) ||
-      !fits(s.out_proj, round, tokens, y))
+  const ConvSink conv{s.conv, 0, s.in_bias, s.xz};
+  const PlainSink low{nullptr, s.dt_b_c, false};
+  const ScanSink scan{s.scan};
+  const PlainSink out{s.out_bias, s.block.residual, true};
+  if (s.scan.segments.count != tokens || s.scan.d_state > kScanParts * ScanSink::kStates ||
+      !fits(s.in_proj, round, tokens, in, conv) || !fits(s.x_proj, round, tokens, conv_out, low) ||
+      !fits(s.dt_proj, round, tokens, dt, scan, kScanTiles) ||
+      !fits(s.out_proj, round, tokens, y, out))
     return false;
-  fused_product(stream, s.in_proj, round, tokens, in, ConvSink{s.conv, 0, s.in_bias, s.xz});
-  fused_product(stream, s.x_proj, round, tokens, conv_out, PlainSink{nullptr, s.dt_b_c, false});
-  fused_product(stream, s.dt_proj, round, tokens, dt, ScanSink{s.scan}, 2);
-  fused_product(stream, s.out_proj, round, tokens, y,
-                PlainSink{s.out_bias, s.block.residual, true});
+  fused_product(stream, s.in_proj, round, tokens, in, conv);
+  fused_product(stream, s.x_proj, round, tokens, conv_out, low);
+  fused_product(stream, s.dt_proj, round, tokens, dt, scan, kScanTiles);
+  fused_product(stream, s.out_proj, round, tokens, y, out);
   return true;
 }
 
@@ -94,14 +91,14 @@ bool mamba2_step(Stream stream, const Mamba2Step& s) noexcept {
   y.groups = s.gated_norm ? s.ssd.n_groups : 0;
   y.eps = s.gate_norm_eps;
   y.cols = d_inner;
-  if (s.ssd.segments.count != tokens || !fits(s.in_proj, round, tokens, in) ||
-      !fits(s.out_proj, round, tokens, y))
+  const ConvSink conv{s.conv, d_inner, s.in_bias, s.zxbcdt};
+  const PlainSink out{s.out_bias, s.block.residual, true};
+  if (s.ssd.segments.count != tokens || !fits(s.in_proj, round, tokens, in, conv) ||
+      !fits(s.out_proj, round, tokens, y, out))
     return false;
-  fused_product(stream, s.in_proj, round, tokens, in,
-                ConvSink{s.conv, d_inner, s.in_bias, s.zxbcdt});
+  fused_product(stream, s.in_proj, round, tokens, in, conv);
   ssd_scan(stream, s.ssd);
-  fused_product(stream, s.out_proj, round, tokens, y,
-                PlainSink{s.out_bias, s.block.residual, true});
+  fused_product(stream, s.out_proj, round, tokens, y, out);
   return true;
 }
 

@@ -16,76 +16,96 @@ struct ConvSink {
   const float* bias = nullptr;
   Rows out;
 
-  KRAIT_DEVICE void put(int, bool real, int row, int token, int, float sum) const {
-    if (!real) return;
-    if (bias) sum += bias[row];
+  struct Ahead {
+    float bias;
+    float* past;           // null: no convolution
+    ConvWindow<4> window;  // where d_conv is 4
+  };
+  KRAIT_DEVICE Ahead fetch(int row, int token, int) const {
+    Ahead ahead{};
+    if (bias) ahead.bias = bias[row];
     const int channel = row - first;
-    if (channel >= 0 && channel < conv.channels) sum = convolve(channel, token, sum);
-    out.data[token * out.stride + row] = sum;
+    if (channel < 0 || channel >= conv.channels) return ahead;
+    ahead.past =
+        conv.state.data + conv.segments.list[token].slot * conv.state.slot_stride + channel;
+    if (conv.d_conv == 4) {
+      ahead.window.load_past(ahead.past, conv.channels);
+      ahead.window.load_weights(conv.taps + channel, conv.bias ? conv.bias + channel : nullptr,
+                                conv.channels);
+    }
+    return ahead;
   }
 
-  KRAIT_DEVICE float convolve(int channel, int token, float x) const {
-    const int slot = conv.segments.list[token].slot;
-    float* past = conv.state.data + slot * conv.state.slot_stride + channel;
-    const float* channel_bias = conv.bias ? conv.bias + channel : nullptr;
-    if (conv.d_conv != 4)
-      return conv_step(conv.taps + channel, channel_bias, past, conv.d_conv, conv.channels, x);
-    ConvWindow<4> window;
-    window.load_past(past, conv.channels);
-    window.load_weights(conv.taps + channel, channel_bias, conv.channels);
-    const float y = window.step(x);
-    window.store_past(past, conv.channels);
-    return y;
+  KRAIT_DEVICE void put(int, const Ahead& ahead, bool real, int row, int token, int,
+                        float sum) const {
+    if (!real) return;
+    if (bias) sum += ahead.bias;
+    if (ahead.past && conv.d_conv == 4) {
+      ConvWindow<4> window = ahead.window;
+      sum = window.step(sum);
+      window.store_past(ahead.past, conv.channels);
+    } else if (ahead.past) {
+      const int channel = row - first;
+      sum = conv_step(conv.taps + channel, conv.bias ? conv.bias + channel : nullptr, ahead.past,
+                      conv.d_conv, conv.channels, sum);
+    }
+    out.data[token * out.stride + row] = sum;
   }
 };
 
 // dt_proj: one step of the selective scan for each channel and token, kScanParts lanes a channel.
 struct ScanSink {
   static constexpr int kLanes = kScanParts;
-  static constexpr int kAtOnce = 4;  // states that a lane loads together
+  static constexpr int kStates = 4;  // of a lane, at most
   Scan scan;
 
+  struct Ahead {
+    float x, z, bias, d;
+    float* state;
+    float h[kStates], rate[kStates];
+  };
+  KRAIT_DEVICE int first_state(int part) const { return part * ceil_div(scan.d_state, kLanes); }
+  KRAIT_DEVICE int state_count(int part) const {
+    return static_cast<int>(
+        at_most(ceil_div(scan.d_state, kLanes), scan.d_state - first_state(part)));
+  }
+
+  KRAIT_DEVICE Ahead fetch(int channel, int token, int part) const {
+    Ahead ahead;
+    ahead.x = scan.x.data[token * scan.x.stride + channel];
+    ahead.z = scan.z.data[token * scan.z.stride + channel];
+    ahead.bias = scan.dt_bias[channel];
+    ahead.d = scan.d[channel];
+    const int64_t at = channel + int64_t{first_state(part)} * scan.d_inner;
+    ahead.state = scan.state.data + scan.segments.list[token].slot * scan.state.slot_stride + at;
+    const int count = state_count(part);
+    KRAIT_UNROLL
+    for (int i = 0; i < kStates; ++i) {
+      ahead.h[i] = i < count ? ahead.state[int64_t{i} * scan.d_inner] : 0.0f;
+      ahead.rate[i] = i < count ? scan.a[at + int64_t{i} * scan.d_inner] : 0.0f;
+    }
+    return ahead;
+  }
+
   // `b_c`: [token][B, C].
-  KRAIT_DEVICE void put(const float* b_c, bool real, int channel, int token, int part,
-                        float sum) const {
-    float y = 0, x = 0, z = 0;
+  KRAIT_DEVICE void put(const float* b_c, const Ahead& ahead, bool real, int channel, int token,
+                        int part, float sum) const {
+    float y = 0;
     if (real) {
-      x = scan.x.data[token * scan.x.stride + channel];
-      z = scan.z.data[token * scan.z.stride + channel];
-      y = advance_states(b_c + token * 2 * scan.d_state, channel, token, part, x,
-                         scan_dt(sum, scan.dt_bias[channel]));
+      const float dt = scan_dt(sum, ahead.bias), dt_x = dt * ahead.x;
+      const float* b = b_c + token * 2 * scan.d_state + first_state(part);
+      const int count = state_count(part);
+      KRAIT_UNROLL
+      for (int i = 0; i < kStates; ++i) {
+        if (i >= count) continue;
+        float h = ahead.h[i];
+        scan_state(h, decay_rate(ahead.rate[i]), dt, dt_x, b[i], b[scan.d_state + i], y);
+        ahead.state[int64_t{i} * scan.d_inner] = h;
+      }
     }
     y = sum_lanes<kLanes>(y);
     if (real && part == 0)
-      scan.out.data[token * scan.out.stride + channel] = scan_output(y, scan.d[channel], x, z);
-  }
-
-  KRAIT_DEVICE float advance_states(const float* b_c, int channel, int token, int part, float x,
-                                    float dt) const {
-    const int per_part = ceil_div(scan.d_state, kScanParts), first = part * per_part;
-    const int count = static_cast<int>(at_most(per_part, scan.d_state - first));
-    float* state = scan.state.data + scan.segments.list[token].slot * scan.state.slot_stride +
-                   channel + int64_t{first} * scan.d_inner;
-    const float* a = scan.a + channel + int64_t{first} * scan.d_inner;
-    const float dt_x = dt * x;
-    float y = 0;
-    for (int begin = 0; begin < count; begin += kAtOnce) {
-      float h[kAtOnce], rate[kAtOnce];
-      KRAIT_UNROLL
-      for (int i = 0; i < kAtOnce; ++i) {
-        if (begin + i >= count) continue;
-        h[i] = state[int64_t{begin + i} * scan.d_inner];
-        rate[i] = decay_rate(a[int64_t{begin + i} * scan.d_inner]);
-      }
-      KRAIT_UNROLL
-      for (int i = 0; i < kAtOnce; ++i) {
-        if (begin + i >= count) continue;
-        const int n = first + begin + i;
-        scan_state(h[i], rate[i], dt, dt_x, b_c[n], b_c[scan.d_state + n], y);
-        state[int64_t{begin + i} * scan.d_inner] = h[i];
-      }
-    }
-    return y;
+      scan.out.data[token * scan.out.stride + channel] = scan_output(y, ahead.d, ahead.x, ahead.z);
   }
 };
 
