@@ -64,7 +64,7 @@ class CudaBackend final : public Backend {
             .threads = 0,
             .act = act_,
             .prefill_tokens = kPrefillTokens,
-            .note = {}};
+            .note = graphs_.failure()};
   }
 
   // ---- memory -----------------------------------------------------------------------------
@@ -125,7 +125,7 @@ class CudaBackend final : public Backend {
     loader_.rest();
     return graphs_.begin(key);
   }
-  void end_step() override { graphs_.end(); }
+  bool end_step() override { return graphs_.end(); }
 
   // ---- stack ------------------------------------------------------------------------------
   void embed(const Matrix& table, std::span<const int32_t> ids, Rows out) override {

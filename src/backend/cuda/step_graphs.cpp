@@ -71,7 +71,7 @@ void StepGraphs::replay(Entry& entry, const StepKey& key) {
 
 bool StepGraphs::begin(const StepKey& key) {
   abandon();
-  if (!is_decode(key)) {
+  if (!failure_.empty() || !is_decode(key)) {
     inputs_.set(key.ids, key.segments);
     return false;
   }
@@ -97,11 +97,18 @@ bool StepGraphs::begin(const StepKey& key) {
   return false;
 }
 
-void StepGraphs::end() {
-  if (!recording_) return;
+bool StepGraphs::end() {
+  if (!recording_) return true;
   Entry& entry = *std::exchange(recording_, nullptr);
-  entry.graph = end_capture(stream_);
+  try {
+    entry.graph = end_capture(stream_);
+  } catch (const Failure& e) {  // slower without, but right
+    failure_ = std::string("steps run without graphs: ") + e.what();
+    inputs_.forget();
+    return false;
+  }
   launch(stream_, entry.graph);
+  return true;
 }
 
 }  // namespace krait::cuda
