@@ -117,7 +117,7 @@ Rows StackModel::forward(const Step& step, StateView states, Workspace& workspac
   KRAIT_CHECK(count <= w.max_logit_rows);
   const Rows logits{w.logits->data, count, config_.embedding_rows, config_.embedding_rows};
 
-  const StepKey key{w.number, step.ids, step.segments, step.logit_rows, states};
+  const StepKey key{w.number, step.ids, step.segments, step.logit_rows, states, step.chain};
   do {
     if (backend_.begin_step(key)) break;
     run(step, states, residual, normed, logits, Scratch(w.scratch->data, tokens));
@@ -135,6 +135,7 @@ void StackModel::run(const Step& step, StateView states, Rows residual, Rows nor
     block.mixer->forward(backend_, step.segments, states, normed, residual, scratch);
   }
   head(step.logit_rows, residual, normed, logits);
+  if (step.chain) backend_.draw(logits, *step.chain);
 }
 
 // Only the rows asked for pass the head, gathered into consecutive rows of `normed`.

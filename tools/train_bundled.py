@@ -1,66 +1,75 @@
 #!/usr/bin/env python3
-"""Trains the bundled model `tales`: a small Mamba-1 on public-domain books.
+"""Trains a bundled model, `tales` (Mamba-1) or `tales-2` (Mamba-2): a small language model that
+writes in the manner of old tales, converses, and remembers what it is told.
 
-Reads every .txt file of --data, trains a byte-level BPE and a Mamba-1, and writes a Hugging
-Face folder. Checkpoints go to --work; --resume continues from the last one and --export-only
-writes the folder from it. The same seed, data and options give the same batches.
+First the data, once, then the model, for a number of steps or of minutes:
 
-  train_bundled.py --data books/ --work /tmp/tales --out models/bundled/tales
+  train/prepare.py --data books/ --out build/train-data
+  train_bundled.py --data build/train-data --work build/tales --out models/bundled/tales --steps 6000
+  train_bundled.py --kind mamba2 --data build/train-data --work build/t2 --out out/tales-2 --minutes 5
+
+Every batch holds text from the books and generated conversations (train/batches.py). --out always
+holds the last export. The same seed and data with --steps give the same batches; --resume goes on
+from the checkpoint in --work.
 """
 import argparse
 import ctypes
 import dataclasses
+import json
 import math
 import os
 import pathlib
-import platform
 import time
 
 # Before PyTorch loads OpenMP: threads that spin while they wait make a step several times
 # slower as soon as anything else runs on the machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the loading processes are enough
 
-import numpy as np
 import torch
-from tokenizers import Tokenizer
 
-from train import corpus, export, mamba1, mamba1_ops
+from train import batches, export, mamba1, mamba1_ops, mamba2, recall
+from train.held_out import held_out_loss
 
-EVAL_WINDOW = 1024
-EVAL_BATCH = 16
 CLIP_NORM = 1.0
 BETAS = (0.9, 0.95)
-FINAL_LR_SHARE = 0.05
-PROMPT = "Once upon a time"
-LOG_HEADER = "step,tokens,seconds,learning_rate,train_loss,held_out_loss,held_out_bits_per_byte"
+FINAL_LR_SHARE = 0.02
+LOG_HEADER = "step,tokens,seconds,progress,learning_rate,train_loss,held_out_loss,held_out_bits_per_byte,recall"
+MAX_STEPS = 1_000_000
+FINISH_SHARE = 0.06  # of --minutes: for the last evaluation and export
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--data", required=True, help="folder of .txt books")
+    add("--data", required=True, help="folder written by train/prepare.py")
     add("--work", required=True, type=pathlib.Path, help="folder for checkpoints and the log")
     add("--out", required=True, type=pathlib.Path, help="folder to write the model to")
-    add("--name", default="tales", help="title of the model card")
-    add("--note", default="", help="a sentence about this run for the model card")
+    add("--pack", type=pathlib.Path, help="also write the folder as this .tar")
+    add("--kind", choices=("mamba1", "mamba2"), default="mamba1")
+    add("--init", type=pathlib.Path, help="folder of a model to start from")
     add("--resume", action="store_true", help="continue from the checkpoint in --work")
-    add("--export-only", action="store_true", help="write --out from the checkpoint in --work, train nothing")
-    add("--vocab-size", type=int, default=4096)
-    add("--d-model", type=int, default=256)
-    add("--n-layer", type=int, default=8)
     add("--steps", type=int, default=6000)
-    add("--batch", type=int, default=16, help="parallel streams of text")
-    add("--length", type=int, default=256, help="tokens per window")
-    add("--learning-rate", type=float, default=3e-3)
+    add("--minutes", type=float, help="instead of --steps: all time there is, from start to last export")
+    add("--d-model", type=int, default=320)
+    add("--n-layer", type=int, default=8)
+    add("--d-state", type=int, help="default: 16, for mamba2 64")
+    add("--batch-tokens", type=int, default=16384)
+    add("--longest", type=int, default=16384, help="longest window in tokens")
+    add("--chat-share", type=float, default=0.65, help="share of conversations in a batch")
+    add("--learning-rate", type=float, default=2e-3)
     add("--warmup", type=int, default=200, help="steps of linear warm-up")
     add("--weight-decay", type=float, default=0.1)
-    add("--reset-share", type=float, default=0.125, help="share of windows that start from an empty state")
+    add("--dropout", type=float, default=0.1, help="of what a block adds")
     add("--seed", type=int, default=1)
-    add("--eval-every", type=int, default=250, help="steps between held-out losses")
-    add("--save-minutes", type=float, default=3.0, help="minutes between checkpoints")
+    add("--eval-seconds", type=float, default=40.0, help="between evaluations, each with an export")
+    add("--save-minutes", type=float, default=5.0, help="between checkpoints")
+    add("--eval-tokens", type=int, default=10000, help="distraction of the recall test")
+    add("--workers", type=int, default=2, help="processes that make batches")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--threads", type=int, default=os.cpu_count())
-    add("--kernels", choices=("auto", "plain", "compiled"), default="auto", help="CPU kernels or plain PyTorch")
+    add("--kernels", choices=("auto", "plain", "compiled"), default="auto")
+    add("--compile", action="store_true", help="mamba2: compile the products within chunks")
     return parser.parse_args()
 
 
@@ -76,23 +85,14 @@ def keep_freed_memory():
         pass  # another C library: slower, not wrong
 
 
-def load_text(args):
-    """The corpus and its tokenizer; the tokenizer is trained once and kept in --work."""
-    books = corpus.read_corpus(args.data)
-    path = args.work / "tokenizer.json"
-    if args.resume or args.export_only:
-        return books, Tokenizer.from_file(str(path))
-    tokenizer = corpus.train_tokenizer(books.train, args.vocab_size)
-    tokenizer.save(str(path))
-    return books, tokenizer
-
-
-def learning_rate(step, args):
-    if step < args.warmup:
-        return args.learning_rate * (step + 1) / args.warmup
-    progress = min(1.0, (step - args.warmup) / max(1, args.steps - args.warmup))
-    cosine = 0.5 * (1 + math.cos(math.pi * progress))
-    return args.learning_rate * (FINAL_LR_SHARE + (1 - FINAL_LR_SHARE) * cosine)
+def make_model(args, vocab_size):
+    ops = mamba1_ops.Ops(args.kernels, args.device)
+    sizes = {"d_state": args.d_state} if args.d_state else {}
+    if args.kind == "mamba1":
+        return mamba1.Mamba1(mamba1.Shape(vocab_size, args.d_model, args.n_layer, **sizes), ops, args.dropout)
+    if args.compile:
+        mamba2.Mamba2Mixer.within = staticmethod(torch.compile(mamba2.within_chunks, dynamic=False))
+    return mamba2.Mamba2(mamba2.Shape(vocab_size, args.d_model, args.n_layer, **sizes), ops, args.dropout)
 
 
 def make_optimizer(model, args):
@@ -105,40 +105,25 @@ def make_optimizer(model, args):
     return torch.optim.AdamW(groups, lr=args.learning_rate, betas=BETAS, fused=True)
 
 
-class HeldOut:
-    """Held-out text as one token sequence in which every token but the first is predicted."""
+def learning_rate(step, progress, args):
+    """Linear warm-up, then a cosine over the progress of the whole training."""
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    return args.learning_rate * min(1.0, (step + 1) / args.warmup) * (FINAL_LR_SHARE + (1 - FINAL_LR_SHARE) * cosine)
 
-    def __init__(self, documents, tokenizer, device):
-        self.tokens = torch.from_numpy(np.concatenate(corpus.encode_documents(tokenizer, documents)).astype(np.int64))
-        self.bytes = sum(len(d.encode()) for d in documents)
-        self.device = device
 
-    def _mean_loss(self, model, batch, carry, autocast):
-        count = len(self.tokens) - 1
-        whole = count // (batch * EVAL_WINDOW) * batch * EVAL_WINDOW
-        cuts = list(range(0, whole, batch * EVAL_WINDOW)) + list(range(whole, count, EVAL_WINDOW)) + [count]
-        total, state = 0.0, None
-        with torch.no_grad(), torch.autocast(self.device, torch.bfloat16, enabled=autocast):
-            for begin, end in zip(cuts, cuts[1:]):
-                rows = batch if end - begin == batch * EVAL_WINDOW else 1
-                ids = self.tokens[begin:end].view(rows, -1).to(self.device)
-                targets = self.tokens[begin + 1 : end + 1].view(rows, -1).to(self.device)
-                if state is None or not carry:
-                    state = model.initial_state(rows, self.device)
-                loss, state = model.loss(ids, targets, state)
-                total += loss.item() * (end - begin)
-        return total / count
+class Clock:
+    """How far training has come: in steps, or in the time it was given."""
 
-    def windows(self, model, autocast=True):
-        """Mean loss over windows that each start from an empty state."""
-        return self._mean_loss(model, EVAL_BATCH, False, autocast)
+    def __init__(self, args, started):
+        self.args, self.started, self.before = args, started, 0.0
 
-    def stream(self, model):
-        """Mean loss when the text is read as one, in float32."""
-        return self._mean_loss(model, 1, True, False)
+    def seconds(self):
+        return self.before + time.monotonic() - self.started
 
-    def bits_per_byte(self, loss):
-        return loss * (len(self.tokens) - 1) / self.bytes / math.log(2)
+    def progress(self, step):
+        if self.args.minutes:
+            return self.seconds() / (60 * self.args.minutes * (1 - FINISH_SHARE))
+        return step / self.args.steps
 
 
 @dataclasses.dataclass
@@ -146,165 +131,146 @@ class Progress:
     """What a checkpoint holds besides the tensors."""
 
     step: int = 0
+    tokens: int = 0
     seconds: float = 0.0
     log: list = dataclasses.field(default_factory=lambda: [LOG_HEADER])
 
 
-def save_checkpoint(path, model, optimizer, state, progress, args):
-    content = {
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "state": state,
-        "progress": dataclasses.asdict(progress),
-        "shape": dataclasses.asdict(model.shape),
-        "arguments": {k: str(v) if isinstance(v, pathlib.Path) else v for k, v in vars(args).items()},
-    }
-    partial = path.with_suffix(".partial")
-    torch.save(content, partial)
-    partial.replace(path)  # never a half-written checkpoint
+class Trainer:
+    def __init__(self, args, data, model, clock):
+        self.args, self.data, self.model, self.clock = args, data, model, clock
+        self.optimizer = make_optimizer(model, args)
+        self.progress = Progress()
+        self.losses = []  # of the steps since the last line of the log, on the device
+        if args.resume:
+            self.restore()
 
+    def step(self, batch, progress):
+        ids, targets, weights = (t.to(self.args.device, non_blocking=True) for t in batch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.progress.step, progress, self.args)
+        with torch.autocast(self.args.device, torch.bfloat16):
+            loss = self.model.loss(ids, targets, weights)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
+        # A step whose gradient is not a number is left out, without waiting for the device to tell.
+        self.optimizer.found_inf = (~torch.isfinite(norm)).float()
+        self.optimizer.grad_scale = None
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.losses.append(loss.detach())
+        self.progress.step += 1
+        self.progress.tokens += ids.numel()
 
-def reset_some(state, share, seed, step):
-    """Empties the state of a few streams, so that the model also learns to begin."""
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-    keep = (torch.rand(state[0][0].shape[0], generator=generator) >= share).float()[:, None, None]
-    return [(conv * keep.to(conv), ssm * keep.to(ssm)) for conv, ssm in state]
+    def measure(self, recall_count, tokens):
+        self.model.eval()
+        with torch.autocast(self.args.device, torch.bfloat16, enabled=self.args.device != "cpu"):
+            loss, bits = held_out_loss(self.model, self.data, self.args.device)
+            share, kinds = recall.evaluate(self.model, self.data, self.args.device, recall_count, tokens=tokens)
+        self.model.train()
+        return loss, bits, share, kinds
 
+    def evaluate(self, progress, recall_count=50, tokens=2000):
+        """A line of the log."""
+        loss, bits, share, _ = self.measure(recall_count, tokens)
+        self.progress.seconds = self.clock.seconds()
+        trained = torch.stack(self.losses).mean().item() if self.losses else math.nan
+        self.losses = []
+        p = self.progress
+        rate = learning_rate(p.step, progress, self.args)
+        line = (f"{p.step},{p.tokens},{p.seconds:.0f},{progress:.3f},{rate:.2e},{trained:.4f},{loss:.4f},{bits:.4f},"
+                f"{share:.3f}")
+        p.log.append(line)
+        print(line, flush=True)
 
-def train_step(model, optimizer, window, state, args, step):
-    ids, targets = (torch.from_numpy(np.ascontiguousarray(part)).to(args.device) for part in window)
-    state = reset_some(state, args.reset_share, args.seed, step)
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(step, args)
-    with torch.autocast(args.device, torch.bfloat16):
-        loss, state = model.loss(ids, targets, state)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return loss.item(), state
+    def write(self, report):
+        export.write_folder(self.args.out, self.model, self.data.tokenizer, self.progress.log, report)
+        if self.args.pack:
+            export.pack(self.args.out, self.args.pack)
 
+    def save(self):
+        content = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
+                   "progress": dataclasses.asdict(self.progress)}
+        path = self.args.work / "checkpoint.pt"
+        torch.save(content, path.with_suffix(".partial"))
+        path.with_suffix(".partial").replace(path)  # never a half-written checkpoint
 
-def train(model, optimizer, streams, held_out, state, progress, args):
-    checkpoint = args.work / "checkpoint.pt"
-    losses, saved_at, tick = [], time.monotonic(), time.monotonic()
-    while progress.step < args.steps:
-        loss, state = train_step(model, optimizer, streams.window(progress.step), state, args, progress.step)
-        losses.append(loss)
-        progress.step += 1
-        now = time.monotonic()
-        progress.seconds, tick = progress.seconds + now - tick, now
-        last = progress.step == args.steps
-        if progress.step % args.eval_every == 0 or last:
-            held = held_out.windows(model)
-            line = (f"{progress.step},{progress.step * args.batch * args.length},{progress.seconds:.0f},"
-                    f"{learning_rate(progress.step - 1, args):.2e},{np.mean(losses):.4f},{held:.4f},"
-                    f"{held_out.bits_per_byte(held):.4f}")
-            progress.log.append(line)
-            losses = []
-            print(line, flush=True)
-        elif progress.step % 20 == 0:
-            print(f"step {progress.step} loss {np.mean(losses[-20:]):.4f} {progress.seconds:.0f} s", flush=True)
-        if last or time.monotonic() - saved_at > 60 * args.save_minutes:
-            save_checkpoint(checkpoint, model, optimizer, state, progress, args)
-            saved_at = time.monotonic()
+    def restore(self):
+        saved = torch.load(self.args.work / "checkpoint.pt", map_location=self.args.device, weights_only=True)
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.progress = Progress(**saved["progress"])
+        self.clock.before = self.progress.seconds
 
+    def report(self):
+        p, args = self.progress, self.args
+        facts = dict(self.data.facts, parameters=sum(x.numel() for x in self.model.parameters()), steps=p.step,
+                     tokens=p.tokens, minutes=p.seconds / 60, torch=torch.__version__,
+                     hardware=torch.cuda.get_device_name() if args.device != "cpu" else f"{os.cpu_count()} CPU cores")
+        facts["arguments"] = {k: str(v) if isinstance(v, pathlib.Path) else v for k, v in vars(args).items()}
+        return facts
 
-def write_sample(model, tokenizer, device, seed, count=220, temperature=0.8):
-    """Samples a continuation of PROMPT, token by token."""
-    generator = torch.Generator().manual_seed(seed)
-    ids = tokenizer.encode(PROMPT).ids
-    state, pending = model.initial_state(1, device), ids
-    with torch.no_grad():
-        for _ in range(count):
-            logits, state = model(torch.tensor([pending], device=device), state)
-            probabilities = torch.softmax(logits[0, -1].float().cpu() / temperature, 0)
-            pending = [torch.multinomial(probabilities, 1, generator=generator).item()]
-            if pending[0] == corpus.END_OF_TEXT_ID:
+    def run(self, stream):
+        evaluated = saved = time.monotonic()
+        begun, at = time.monotonic(), self.progress.tokens
+        for batch in stream:
+            progress = self.clock.progress(self.progress.step)
+            if progress >= 1.0:
                 break
-            ids = ids + pending
-    return tokenizer.decode(ids)
+            stream.dataset.progress.value = progress
+            self.step(batch, progress)
+            now = time.monotonic()
+            if self.progress.step % 100 == 0:
+                # Waits for the device, so that it is never far behind the clock.
+                print(f"step {self.progress.step} length {batch[0].shape[1]} loss {self.losses[-1].item():.3f} "
+                      f"{(self.progress.tokens - at) / (time.monotonic() - begun):,.0f} tokens/s", flush=True)
+                begun, at = time.monotonic(), self.progress.tokens
+            if now - evaluated > self.args.eval_seconds:
+                self.evaluate(progress)
+                self.write(self.report())
+                evaluated = begun = time.monotonic()
+                at = self.progress.tokens
+            if now - saved > 60 * self.args.save_minutes:
+                self.save()
+                saved = time.monotonic()
 
-
-def hardware(device):
-    if device != "cpu":
-        return torch.cuda.get_device_name()
-    name = platform.processor() or platform.machine()
-    info = pathlib.Path("/proc/cpuinfo")
-    for line in info.read_text().splitlines() if info.exists() else ():
-        if line.startswith("model name"):
-            name = line.split(":", 1)[1].strip()
-    return f"{os.cpu_count()} CPU cores ({name})"
-
-
-def export_model(model, tokenizer, books, streams, held_out, progress, args):
-    export.round_weights(model)
-    loss, stream_loss = held_out.windows(model, autocast=False), held_out.stream(model)
-    shape = model.shape
-    facts = {
-        "books": books.books,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "state_bytes": 4 * shape.n_layer * shape.d_inner * (shape.d_state + shape.d_conv - 1),
-        "held_out_bytes": held_out.bytes,
-        "held_out_tokens": len(held_out.tokens),
-        "eval_window": EVAL_WINDOW,
-        "loss": loss,
-        "bits_per_byte": held_out.bits_per_byte(loss),
-        "stream_loss": stream_loss,
-        "stream_bits_per_byte": held_out.bits_per_byte(stream_loss),
-        "log_every": args.eval_every,
-        "train_loss": float(progress.log[-1].split(",")[4]) if len(progress.log) > 1 else math.nan,
-        "train_bytes": sum(len(d.encode()) for d in books.train),
-        "train_documents": len(books.train),
-        "epoch_tokens": streams.tokens_per_epoch,
-        "steps": progress.step,
-        "batch": args.batch,
-        "length": args.length,
-        "tokens": progress.step * args.batch * args.length,
-        "reset_share": args.reset_share,
-        "weight_decay": args.weight_decay,
-        "learning_rate": args.learning_rate,
-        "warmup": args.warmup,
-        "final_share": FINAL_LR_SHARE,
-        "clip": CLIP_NORM,
-        "seed": args.seed,
-        "hardware": hardware(args.device),
-        "minutes": progress.seconds / 60,
-        "torch": torch.__version__.split("+")[0],
-        "note": args.note,
-        "prompt": PROMPT,
-        "sample": write_sample(model, tokenizer, args.device, args.seed),
-    }
-    export.write_folder(args.out, args.name, model, tokenizer, facts, progress.log)
-    print(f"{args.out}: held-out loss {loss:.4f}, {facts['bits_per_byte']:.4f} bits per byte; "
-          f"as one stream {stream_loss:.4f}, {facts['stream_bits_per_byte']:.4f}\n\n{facts['sample']}")
+    def finish(self):
+        """The export first, as it is; then again with what was measured on its rounded weights."""
+        self.progress.seconds = self.clock.seconds()
+        self.write(self.report())
+        self.save()
+        self.evaluate(1.0)
+        export.round_weights(self.model)
+        loss, bits, share, kinds = self.measure(200, self.args.eval_tokens)
+        measured = {"held_out_loss": loss, "held_out_bits_per_byte": bits,
+                    "recall": {"distraction_tokens": self.args.eval_tokens, "share": share, "kinds": kinds}}
+        print(json.dumps(measured), flush=True)
+        self.write(dict(self.report(), **measured))
 
 
 def main():
+    started = time.monotonic()
     args = parse_arguments()
     args.work.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    books, tokenizer = load_text(args)
-    streams = corpus.TokenStreams(corpus.encode_documents(tokenizer, books.train), args.batch, args.length, args.seed)
-    held_out = HeldOut(books.held_out, tokenizer, args.device)
-    saved = None
-    if args.resume or args.export_only:
-        saved = torch.load(args.work / "checkpoint.pt", map_location=args.device, weights_only=True)
-    shape = mamba1.Shape(**saved["shape"]) if saved else mamba1.Shape(args.vocab_size, args.d_model, args.n_layer)
-    model = mamba1.Mamba1(shape, mamba1_ops.Ops(args.kernels)).to(args.device)
-    optimizer = make_optimizer(model, args)
-    state, progress = model.initial_state(args.batch, args.device), Progress()
-    if saved:
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        state, progress = saved["state"], Progress(**saved["progress"])
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {streams.tokens_per_epoch:,} tokens per epoch, "
-          f"{streams.steps_per_epoch} steps per epoch, starting at step {progress.step}", flush=True)
-    if not args.export_only:
-        train(model, optimizer, streams, held_out, state, progress, args)
-    export_model(model, tokenizer, books, streams, held_out, progress, args)
+    data = batches.Data(args.data)
+    count = MAX_STEPS if args.minutes else args.steps
+    clock = Clock(args, started)
+    dataset = batches.Batches(data, args.batch_tokens, args.longest, args.chat_share, args.seed, count)
+
+    first = torch.load(args.work / "checkpoint.pt", weights_only=True)["progress"]["step"] if args.resume else 0
+    stream = batches.loader(dataset, first, args.workers, pin=args.device != "cpu")
+    model = make_model(args, data.tokenizer.get_vocab_size()).to(args.device)
+    if args.init:
+        export.load_weights(model, args.init)
+    trainer = Trainer(args, data, model, clock)
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {data.facts['train_tokens']:,} tokens of text, "
+          f"step {trainer.progress.step}, ready after {clock.seconds():.0f} s", flush=True)
+    trainer.run(stream)
+    trainer.finish()
+    print(f"done: {trainer.progress.step} steps, {clock.seconds():.0f} s", flush=True)
 
 
 if __name__ == "__main__":

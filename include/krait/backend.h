@@ -158,6 +158,36 @@ struct DeviceInfo {
   std::string note;  // why `auto` found no GPU (unless told to `warn`), or what slows one down
 };
 
+// How the next tokens of a sequence are drawn where a device does it: as krait/sampler.h says,
+// without bias, penalties and typical_p.
+struct Draw {
+  uint64_t seed = 0;
+  uint64_t sequence = 0;
+  uint64_t position = 0;  // of the token drawn next
+  float temperature = 1;  // above 0
+  float top_p = 1;        // 1: off
+  float min_p = 0;        // 0: off
+  int32_t top_k = 1;      // 1: the likeliest token; at most Drawing::kMostTopK, else below vocab
+};
+
+// Tokens that a device draws, each from a row of logits, without the host waiting for them.
+class Drawing {
+ public:
+  static constexpr int32_t kMostTopK = 256;
+  static constexpr int64_t kMostAhead =
+      64;  // draws that may be issued before the first is waited for
+
+  virtual ~Drawing() = default;
+
+  // From now on row r of the logits is drawn from as draws[r] says, at one position after another.
+  // `ids`: those that a chained step (Step::chain) feeds first; not needed by other steps.
+  virtual void start(std::span<const Draw> draws, std::span<const int32_t> ids) = 0;
+
+  // Waits for the n-th draw since start(), n from 0, one of the last kMostAhead: an id for every
+  // row. Negative: the logits cannot be sampled, for what Sampler throws Failure.
+  virtual void wait(int64_t n, std::span<int32_t> ids) = 0;
+};
+
 // What tells the steps of a model apart.
 struct StepKey {
   uint64_t workspace = 0;  // a number that no other workspace ever had: the step's activations
@@ -165,6 +195,7 @@ struct StepKey {
   std::span<const Segment> segments;
   std::span<const int32_t> logit_rows;
   StateView states;
+  Drawing* chain = nullptr;  // see Step
 };
 
 class Backend {
@@ -194,8 +225,20 @@ class Backend {
   virtual bool begin_step(const StepKey&) { return false; }
   virtual bool end_step() { return true; }
 
+  // For logits of up to `rows` rows, of which the first `vocab` columns may be drawn. Null where
+  // the host is to do it. Ends before the backend.
+  virtual std::unique_ptr<Drawing> drawing(int32_t rows, int32_t vocab) {
+    static_cast<void>(rows), static_cast<void>(vocab);
+    return nullptr;
+  }
+  // Draws from each of the rows, as many as were started; `drawing` is of this backend.
+  virtual void draw(Rows logits, Drawing& drawing) {
+    static_cast<void>(logits), static_cast<void>(drawing);
+  }
+
   // ---- stack ------------------------------------------------------------------------------
-  // out[t, :] = table[ids[t], :]. Ids are in [0, table.rows).
+  // out[t, :] = table[ids[t], :]. Ids are in [0, table.rows). In a chained step not `ids`, but what
+  // its Drawing holds.
   virtual void embed(const Matrix& table, std::span<const int32_t> ids, Rows out) = 0;
 
   // out[t, :] = x[t, :] * (mean(x[t, :]^2) + eps)^-1/2 (* weight, unless null). Each of `groups`

@@ -28,6 +28,12 @@ struct OpenOptions {
   BackendOptions backend;
   std::optional<DType> dtype;  // weights; nullopt: as stored
   int32_t chunk = 0;           // tokens per prefill block; 0: the default
+  // Where the device draws tokens: how many steps it may be ahead of the host, and after how many
+  // there is a copy of the state to go back to.
+  int64_t steps_ahead = 8;
+  int64_t backup_every = 16;
+  // Instead of make_backend().
+  std::function<std::unique_ptr<Backend>(const BackendOptions&)> make_backend = krait::make_backend;
   Warn warn = [](const std::string&) {};
 };
 

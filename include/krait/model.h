@@ -71,6 +71,9 @@ struct Step {
   std::span<const int32_t> ids;         // T packed tokens
   std::span<const Segment> segments;    // cover [0, T) in order; no slot twice
   std::span<const int32_t> logit_rows;  // packed rows whose logits are wanted, ascending
+  // One token of each sequence, and logits of all: not `ids`, which only tell how many, but what
+  // was drawn last; and the next ones are drawn.
+  Drawing* chain = nullptr;
 };
 
 // Activation memory for steps of up to max_tokens tokens and max_logit_rows logits.

@@ -26,6 +26,9 @@ struct SamplingOptions {
   std::vector<std::pair<int32_t, float>> logit_bias;  // id, added value (-inf bans)
 };
 
+// Whether the choice depends on the ids before: there are penalties.
+bool looks_back(const SamplingOptions& options) noexcept;
+
 // Throws InputError naming the option for a value out of range.
 void validate(const SamplingOptions& options);
 
@@ -60,7 +63,6 @@ class Sampler {
   };
   static bool before(const Candidate& a, const Candidate& b) noexcept;
 
-  bool penalizes() const noexcept;
   void adjust(std::span<const float> logits);
   void collect();
   void collect_top(size_t k);

@@ -14,6 +14,7 @@
 #include <memory>
 #include <span>
 
+#include "krait/sampler.h"
 #include "krait/state.h"
 
 namespace krait {
@@ -21,6 +22,13 @@ namespace krait {
 // Whether a session keeps the ids it was fed: four bytes per token, which penalties, resumed text
 // and chats need. A session that keeps none takes the same memory after any number of tokens.
 enum class History { keep, discard };
+
+// What Session::advance does with an id that was drawn.
+enum class Verdict {
+  feed,  // and draw the next one
+  feed_and_stop,
+  stop,  // the id becomes no part of the sequence
+};
 
 // Cheap to make; ends before its engine, and is used by one thread at a time with all others of it.
 class Session {
@@ -35,9 +43,24 @@ class Session {
                        const std::function<void(int64_t, std::span<const float>)>& every = {},
                        const std::atomic<bool>* stop = nullptr) = 0;
 
+  // Goes on by itself: exactly
+  //   for (; most > 0; --most) {
+  //     id = sampler.sample(logits(), position());
+  //     verdict = on_id(id);
+  //     if (verdict != Verdict::stop) feed(id);
+  //     if (verdict != Verdict::feed) break;
+  //   }
+  // with Sampler(sampling, engine's sampled_vocab(), seed, sequence). Where the device can draw, it
+  // is some steps ahead of on_id, which must not use the session. What it has done too much by the
+  // end is undone when somebody asks for more than position() and ids(). Options that look back are
+  // the caller's error; not without logits().
+  virtual void advance(const SamplingOptions& sampling, uint64_t seed, uint64_t sequence,
+                       int64_t most, const std::function<Verdict(int32_t)>& on_id) = 0;
+
   // Logits after the last token, [embedding_rows]; empty before the first feed and after one that
-  // was stopped. Valid until the next feed, restore or reset.
-  virtual std::span<const float> logits() const noexcept = 0;
+  // was stopped. Brought to the host by the first call. Valid until the next feed, restore or
+  // reset.
+  virtual std::span<const float> logits() const = 0;
 
   // Tokens fed so far.
   virtual int64_t position() const noexcept = 0;

@@ -30,10 +30,12 @@
 #include <cuda_runtime.h>
 #define KRAIT_DEVICE __device__ __forceinline__
 #define KRAIT_UNROLL _Pragma("unroll")
+#define KRAIT_UNROLL_4 _Pragma("unroll 4")
 #else
 #include "kernels/cuda/twin/twin.h"
 #define KRAIT_DEVICE inline
 #define KRAIT_UNROLL
+#define KRAIT_UNROLL_4
 #endif
 
 namespace krait::cuda {
@@ -190,6 +192,42 @@ KRAIT_DEVICE uint32_t add_bf16(uint32_t a, uint32_t b) {
 }
 #endif  // the twin declares the same functions
 
+// ---- sums and words that are not in the order of threads
+// -----------------------------------------
+#if defined(__CUDACC__)
+// Adds to a word in shared memory; returns what it held.
+KRAIT_DEVICE uint32_t add_shared(uint32_t* word, uint32_t value) { return atomicAdd(word, value); }
+// To host memory, which the host may be reading: what this thread wrote before is seen by whoever
+// sees the word.
+KRAIT_DEVICE void store_for_host(uint64_t* to, uint64_t value) {
+  asm volatile("st.release.sys.global.u64 [%0], %1;" ::"l"(to), "l"(value) : "memory");
+}
+// sync_block(), and the number of threads for which it holds. `scratch`: a word per warp in shared
+// memory.
+KRAIT_DEVICE uint32_t count_block(bool holds, uint32_t*) {
+  return static_cast<uint32_t>(__syncthreads_count(holds ? 1 : 0));
+}
+#else
+inline uint32_t add_shared(uint32_t* word, uint32_t value) {
+  const uint32_t before = *word;
+  *word += value;
+  return before;
+}
+inline void store_for_host(uint64_t* to, uint64_t value) {
+  __atomic_store_n(to, value, __ATOMIC_RELEASE);
+}
+inline uint32_t count_block(bool holds, uint32_t* scratch) {
+  uint32_t count = holds ? 1 : 0;
+  for (int mask = 1; mask < kWarp; mask *= 2) count += shuffle_xor(count, mask);
+  if (lane_index() == 0) scratch[warp_index()] = count;
+  sync_block();
+  count = 0;
+  for (int warp = 0; warp < thread_count() / kWarp; ++warp) count += scratch[warp];
+  sync_block();
+  return count;
+}
+#endif
+
 // ---- the same on both ---------------------------------------------------------------------------
 KRAIT_DEVICE float low_bf16(uint32_t pair) { return float_of_bits(pair << 16); }
 KRAIT_DEVICE float high_bf16(uint32_t pair) { return float_of_bits(pair & 0xffff0000u); }
@@ -213,7 +251,16 @@ KRAIT_DEVICE float sum_lanes(float value) {
 
 // x * sigmoid(x).
 KRAIT_DEVICE float silu(float x) { return divide_fast(x, 1.0f + expf(-x)); }
-// log(1 + e^x); x itself above 20, as PyTorch.
-KRAIT_DEVICE float softplus(float x) { return x > 20.0f ? x : log1pf(expf(x)); }
+// log(1 + e^x), which in float32 is x itself above 20, as PyTorch has it: max(x, 0) + log(1 + e) of
+// e = e^-|x|, the latter as 2 atanh(s) of s = e / (2 + e), at most 1/3. Without branches, so that
+// several go side by side.
+KRAIT_DEVICE float softplus(float x) {
+  const float e = expf(-fabsf(x)), s = divide_fast(e, 2.0f + e), s2 = s * s;
+  float p = multiply_add(0x1.1ef878p-3f, s2, 0x1.1eb610p-3f);
+  p = multiply_add(p, s2, 0x1.99d27cp-3f);
+  p = multiply_add(p, s2, 0x1.555500p-2f);
+  const float twice = s + s;
+  return fmaxf(x, 0.0f) + multiply_add(twice * s2, p, twice);
+}
 
 }  // namespace krait::cuda

@@ -19,7 +19,7 @@ struct Rows {
   int64_t stride = 0;
 };
 
-// A run of tokens of one sequence in a packed step; in device memory.
+// A run of tokens, at least one, of a sequence in a packed step; in device memory.
 struct Segment {
   int32_t slot = 0;
   int32_t begin = 0;

@@ -67,14 +67,17 @@ struct Inputs {
       state[p] = in_part < q && n < d_state ? n : -1;
     }
   }
-  // The next tile, of `count` tokens or more.
+  // Every place of a row has a state.
+  static KRAIT_DEVICE bool exact(int d_state) { return d_state == kRow; }
+  // The next tile: `count` tokens or, with kWhole, all and of exact(d_state).
+  template <bool kWhole>
   KRAIT_DEVICE void fetch(int count) {
     KRAIT_UNROLL
     for (int t = 0; t < kTokens; ++t) {
       const bool there = first_token() + t * kTokenStep < count;
       KRAIT_UNROLL
       for (int p = 0; p < kPlaces; ++p) {
-        const bool read = there && state[p] >= 0;
+        const bool read = kWhole || (there && state[p] >= 0);
         carried[0][t][p] = read ? b[t * kTokenStep * b_stride + state[p]] : 0.0f;
         carried[1][t][p] = read ? c[t * kTokenStep * c_stride + state[p]] : 0.0f;
       }

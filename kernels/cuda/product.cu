@@ -17,20 +17,16 @@ bool is_split(Format format, int tokens, bool round) noexcept {
   return tokens * columns_per_token(parts_of(format, round)) > 512;
 }
 
-bool even(const Rows& rows) noexcept {
-  return reinterpret_cast<uintptr_t>(rows.data) % 8 == 0 && rows.stride % 2 == 0;
-}
-
 template <Format F, int Parts>
 void product_as(Stream stream, const Product& p) noexcept {
   const int columns = p.tokens * columns_per_token(Parts);
   if (columns <= kFewTiles * 8) {
-    const PlainSource source{p.x, even(p.x)};
+    const PlainSource source = plain_source(p.x, p.w.cols);
     const PlainSink sink{p.bias, p.out, p.accumulate};
     if (columns <= 8)
-      few_product<F, Parts, 1>(stream, p.w, p.tokens, source, 0, sink);
+      few_product<F, Parts, 1>(stream, p.w, p.tokens, source, sink);
     else
-      few_product<F, Parts, 2>(stream, p.w, p.tokens, source, 0, sink);
+      few_product<F, Parts, 2>(stream, p.w, p.tokens, source, sink);
     return;
   }
   if (!is_split(F, p.tokens, p.round)) {

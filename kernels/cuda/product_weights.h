@@ -108,35 +108,65 @@ struct Scale {
   float min_low, min_high;  // subtracted, times the sum of the activations; only q4_k
 };
 
-KRAIT_DEVICE Float2 pair_of_f16(const std::byte* at) {
-  const uint32_t pair = *reinterpret_cast<const uint32_t*>(at);
-  return {f32_of_f16(static_cast<uint16_t>(pair & 0xffffu)),
-          f32_of_f16(static_cast<uint16_t>(pair >> 16))};
+// From the words of one block of columns: its small scale, and the super scales of its 256 columns.
+template <Format F>
+KRAIT_DEVICE Scale decode_scale(uint32_t small, const Word2& super) {
+  const auto halves = [](uint32_t pair) {
+    return Float2{f32_of_f16(static_cast<uint16_t>(pair & 0xffffu)),
+                  f32_of_f16(static_cast<uint16_t>(pair >> 16))};
+  };
+  if constexpr (F == Format::q4_k) {
+    const Float2 first = halves(super.x), second = halves(super.y);  // {d, dmin} each
+    return {first.x * static_cast<float>(small & 0xffu),
+            second.x * static_cast<float>(small >> 16 & 0xffu),
+            first.y * static_cast<float>(small >> 8 & 0xffu),
+            second.y * static_cast<float>(small >> 24)};
+  } else if constexpr (F == Format::q6_k) {
+    const Float2 d = halves(super.x);
+    return {d.x * static_cast<float>(static_cast<int8_t>(small & 0xffu)),
+            d.y * static_cast<float>(static_cast<int8_t>(small >> 8 & 0xffu)), 0, 0};
+  } else {
+    const Float2 d = halves(small);
+    return {d.x, d.y, 0, 0};
+  }
 }
 
-// Of the block of columns that begins with step `step` of the whole row. `scales` and `supers` are
-// the row tile's.
+// The scales of one tile for the pair of rows g of a lane. `scales` and `supers` are the row
+// tile's.
+template <Format F>
+struct TileScales {
+  static constexpr int kBlocks = steps_per_scale(F) > 0 ? steps_per_tile(F) / steps_per_scale(F)
+                                                        : 1;
+  uint32_t small[kBlocks];
+  Word2 super;
+
+  KRAIT_DEVICE void load(const std::byte* scales, const std::byte* supers, int tile, int g) {
+    constexpr int kSmall = F == Format::q6_k ? 2 : 4;  // bytes of a pair
+    KRAIT_UNROLL
+    for (int i = 0; i < kBlocks; ++i) {
+      const std::byte* at = scales + ((tile * kBlocks + i) * 8 + g) * kSmall;
+      if constexpr (F == Format::q6_k)
+        small[i] = *reinterpret_cast<const uint16_t*>(at);
+      else
+        small[i] = *reinterpret_cast<const uint32_t*>(at);
+    }
+    const int block = tile * tile_cols(F) / 256;
+    if constexpr (F == Format::q4_k)
+      super = *reinterpret_cast<const Word2*>(supers + (block * 8 + g) * 8);
+    else if constexpr (F == Format::q6_k)
+      super = {*reinterpret_cast<const uint32_t*>(supers + (block * 8 + g) * 4), 0};
+    else
+      super = {0, 0};
+  }
+  KRAIT_DEVICE Scale of(int block) const { return decode_scale<F>(small[block], super); }
+};
+
+// Of the block of columns that begins with step `step` of the whole row.
 template <Format F>
 KRAIT_DEVICE Scale scale_of(const std::byte* scales, const std::byte* supers, int step, int g) {
-  if constexpr (F == Format::q8_0 || F == Format::q4_0) {
-    const Float2 d = pair_of_f16(scales + step / 2 * 32 + g * 4);
-    return {d.x, d.y, 0, 0};
-  } else if constexpr (F == Format::q4_k) {
-    const uint32_t four = *reinterpret_cast<const uint32_t*>(scales + step / 2 * 32 + g * 4);
-    const std::byte* super = supers + step / 16 * 64 + g * 8;
-    const Float2 first = pair_of_f16(super), second = pair_of_f16(super + 4);  // {d, dmin} each
-    return {first.x * static_cast<float>(four & 0xffu),
-            second.x * static_cast<float>(four >> 16 & 0xffu),
-            first.y * static_cast<float>(four >> 8 & 0xffu),
-            second.y * static_cast<float>(four >> 24)};
-  } else if constexpr (F == Format::q6_k) {
-    const uint16_t two = *reinterpret_cast<const uint16_t*>(scales + step * 16 + g * 2);
-    const Float2 d = pair_of_f16(supers + step / 16 * 32 + g * 4);
-    return {d.x * static_cast<float>(static_cast<int8_t>(two & 0xffu)),
-            d.y * static_cast<float>(static_cast<int8_t>(two >> 8)), 0, 0};
-  } else {
-    return {};
-  }
+  TileScales<F> tile;
+  tile.load(scales, supers, step / steps_per_tile(F), g);
+  return tile.of(step % steps_per_tile(F) / (steps_per_scale(F) > 0 ? steps_per_scale(F) : 1));
 }
 
 }  // namespace krait::cuda

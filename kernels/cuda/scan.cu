@@ -116,22 +116,29 @@ struct OwnRows {
   KRAIT_DEVICE OwnRows(const ScanLane& lane, const Rows& rows)
       : at(rows.data + (lane.segment.begin + lane.part) * rows.stride + lane.channel),
         step(kScanParts * rows.stride) {}
-  // The k-th, where there are more than k * kScanParts tokens left.
-  KRAIT_DEVICE float get(int k, int left) const {
-    return k * kScanParts < left ? at[k * step] : 0.0f;
+  // The next ones: where there are more than k * kScanParts tokens left the k-th, or all.
+  template <bool kAll, int count>
+  KRAIT_DEVICE void get(int left, float (&to)[count]) {
+    KRAIT_UNROLL
+    for (int k = 0; k < count; ++k) to[k] = kAll || k * kScanParts < left ? at[k * step] : 0.0f;
+    at += count * step;
   }
-  KRAIT_DEVICE void put(int k, int left, float value) {
-    if (k * kScanParts < left) at[k * step] = value;
+  template <bool kAll, int count>
+  KRAIT_DEVICE void put(int left, const float (&from)[count]) {
+    KRAIT_UNROLL
+    for (int k = 0; k < count; ++k)
+      if (kAll || k * kScanParts < left) at[k * step] = from[k];
+    at += count * step;
   }
 };
 
 // Segments of any length, in tiles of tokens. A lane prepares and puts out every fourth token of a
 // tile, so that softplus and SiLU are done once and stay out of the recurrence; what it needs of
-// the next tile it asks for before the recurrence of this one.
+// the next tile it asks for before the recurrence of this one. Whole tiles have no branches.
 template <int kStates>
 struct ScanTiles {
   static constexpr int kThreads = kScanThreads;
-  static constexpr int kMinBlocks = kStates <= 4 ? 4 : kStates <= 8 ? 3 : 2;
+  static constexpr int kMinBlocks = kStates <= 4 ? 3 : 2;
   static constexpr int kTile = 16;
   static constexpr int kOwn = kTile / kScanParts;
   using BC = Inputs<kScanParts, kStates, kTile, kThreads>;
@@ -142,29 +149,32 @@ struct ScanTiles {
   struct Tile {
     float dt[kOwn], x[kOwn], z[kOwn];
   };
-  struct Tokens {  // of the segment, for one lane
+  struct Tokens {  // of the segment, for one lane, tile by tile
     OwnRows dt, x, z, out;
     BC bc;
+    bool all_whole;   // no lane of the block is without a channel, none without a state
+    int count, left;  // tokens not yet fetched, and those from this lane's first on
 
     KRAIT_DEVICE explicit Tokens(const ScanLane& lane)
         : dt(lane, lane.scan.dt),
           x(lane, lane.scan.x),
           z(lane, lane.scan.z),
-          out(lane, lane.scan.out) {
+          out(lane, lane.scan.out),
+          all_whole(BC::exact(lane.scan.d_state) &&
+                    (lane.channel / kChannels + 1) * kChannels <= lane.scan.d_inner),
+          count(lane.segment.length),
+          left(lane.live ? count - lane.part : 0) {
       bc.begin(lane.scan.b, lane.scan.c, lane.segment.begin, lane.scan.d_state);
     }
-    // The next tile: `count` tokens, `left` from this lane's first on.
-    KRAIT_DEVICE void fetch(int count, int left, Tile& tile) {
-      KRAIT_UNROLL
-      for (int k = 0; k < kOwn; ++k) {
-        tile.dt[k] = dt.get(k, left);
-        tile.x[k] = x.get(k, left);
-        tile.z[k] = z.get(k, left);
-      }
-      dt.at += kOwn * dt.step;
-      x.at += kOwn * x.step;
-      z.at += kOwn * z.step;
-      bc.fetch(count);
+    KRAIT_DEVICE bool next_whole() const { return all_whole && count >= kTile; }
+    template <bool kWhole>
+    KRAIT_DEVICE void fetch(Tile& tile) {
+      dt.template get<kWhole>(left, tile.dt);
+      x.template get<kWhole>(left, tile.x);
+      z.template get<kWhole>(left, tile.z);
+      bc.template fetch<kWhole>(count);
+      count -= kTile;
+      left -= kTile;
     }
   };
 
@@ -194,6 +204,20 @@ struct ScanTiles {
     }
   }
 
+  // A tile that was fetched and prepared, `count` tokens of it, `left` from this lane's first on.
+  template <bool kWhole>
+  static KRAIT_DEVICE void work(Tokens& tokens, LaneStates<kStates>& states, const float* bc,
+                                const Tile& tile, float d, int count, int left) {
+    float dt_x[kOwn], y[kTile], out[kOwn];
+    KRAIT_UNROLL
+    for (int k = 0; k < kOwn; ++k) dt_x[k] = tile.dt[k] * tile.x[k];
+    recur<kWhole>(states, bc, tile.dt, dt_x, count, y);
+    scatter_sums<kScanParts, kApart>(y);
+    KRAIT_UNROLL
+    for (int k = 0; k < kOwn; ++k) out[k] = scan_output(y[k], d, tile.x[k], tile.z[k]);
+    tokens.out.template put<kWhole>(left, out);
+  }
+
   KRAIT_DEVICE void operator()() const {
     release_successor();
     ScanLane lane(scan, block_x() % channel_blocks);
@@ -204,34 +228,32 @@ struct ScanTiles {
     lane.enter(block_x() / channel_blocks);
     states.load(lane);
     Tokens tokens(lane);
-    int count = lane.segment.length, left = lane.live ? count - lane.part : 0;
-    Tile next;
-    tokens.fetch(count, left, next);
+    Tile tile, next;
+    bool whole = tokens.next_whole();
+    int count = tokens.count, left = tokens.left;
+    tokens.template fetch<false>(next);
     auto* shared = reinterpret_cast<float*>(shared_memory());
-    for (int tile = 0; count > 0; ++tile) {
+    for (int buffer = 0; count > 0; buffer ^= 1) {
       // Two buffers: who writes this one has passed the barrier after all last read it.
-      float* bc = shared + tile % 2 * BC::kFloats;
-      float dt[kOwn], dt_x[kOwn], x[kOwn], z[kOwn], y[kTile];
+      float* bc = shared + buffer * BC::kFloats;
+      tile = next;
       KRAIT_UNROLL
-      for (int k = 0; k < kOwn; ++k) {
-        x[k] = next.x[k];
-        z[k] = next.z[k];
-        dt[k] = scan_dt(next.dt[k], bias);
-        dt_x[k] = dt[k] * x[k];
-      }
+      for (int k = 0; k < kOwn; ++k) tile.dt[k] = scan_dt(tile.dt[k], bias);
       tokens.bc.put(bc);
       sync_block();
-      tokens.fetch(count - kTile, left - kTile, next);
-      if (count >= kTile)
-        recur<true>(states, bc, dt, dt_x, count, y);
+      const bool next_whole = tokens.next_whole();
+      const int next_count = tokens.count, next_left = tokens.left;
+      if (next_whole)
+        tokens.template fetch<true>(next);
       else
-        recur<false>(states, bc, dt, dt_x, count, y);
-      scatter_sums<kScanParts, kApart>(y);
-      KRAIT_UNROLL
-      for (int k = 0; k < kOwn; ++k) tokens.out.put(k, left, scan_output(y[k], d, x[k], z[k]));
-      tokens.out.at += kOwn * tokens.out.step;
-      count -= kTile;
-      left -= kTile;
+        tokens.template fetch<false>(next);
+      if (whole)
+        work<true>(tokens, states, bc, tile, d, count, left);
+      else
+        work<false>(tokens, states, bc, tile, d, count, left);
+      whole = next_whole;
+      count = next_count;
+      left = next_left;
     }
     states.store(lane);
   }

@@ -195,12 +195,14 @@ struct SsdTiles {
       live = lane.channel + offset < lane.ssd.head_dim;
       at = lane.x_of(thread_index() / kChannels) + offset;
     }
+    // The next tile: `count` tokens or, with kWhole, all and of all channels of the block.
+    template <bool kWhole>
     KRAIT_DEVICE void fetch(int count) {
       KRAIT_UNROLL
-      for (int k = 0; k < kEachX; ++k)
-        carried[k] = live && thread_index() / kChannels + k * kTokenStep < count
-                         ? at[k * kTokenStep * stride]
-                         : 0.0f;
+      for (int k = 0; k < kEachX; ++k) {
+        const bool there = thread_index() / kChannels + k * kTokenStep < count;
+        carried[k] = kWhole || (live && there) ? at[k * kTokenStep * stride] : 0.0f;
+      }
       at += kTile * stride;
     }
     KRAIT_DEVICE void put(float* shared) const {
@@ -249,9 +251,11 @@ struct SsdTiles {
     Xs x(lane);
     BC bc;
     bc.begin(lane.b, lane.c, lane.segment.begin, grid.ssd.d_state);
+    const bool all_whole = BC::exact(grid.ssd.d_state) &&
+                           lane.channel - lane.in_block + kChannels <= grid.ssd.head_dim;
     steps.fetch(0);
-    x.fetch(length);
-    bc.fetch(length);
+    x.template fetch<false>(length);
+    bc.template fetch<false>(length);
     auto* shared = reinterpret_cast<float*>(shared_memory());
     for (int first = 0; first < length; first += kTile) {
       // Two buffers: who writes this one has passed the barrier after all last read it.
@@ -265,8 +269,13 @@ struct SsdTiles {
         steps.fetch(first + kWarp);
       }
       sync_block();
-      bc.fetch(count - kTile);
-      x.fetch(count - kTile);
+      if (all_whole && count >= 2 * kTile) {
+        bc.template fetch<true>(count - kTile);
+        x.template fetch<true>(count - kTile);
+      } else {
+        bc.template fetch<false>(count - kTile);
+        x.template fetch<false>(count - kTile);
+      }
       float y0[kTile], y1[kTile];
       if (count >= kTile)
         recur<true>(states, buffer, xs, steps, step, count, y0, y1);

@@ -1,20 +1,25 @@
 // Fused steps of the mixers, from the parts of step_parts.h.
 #include "kernels/cuda/step.h"
+#include "kernels/cuda/product_few.h"
 #include "kernels/cuda/step_parts.h"
 
 namespace krait::cuda {
 namespace {
 
-constexpr int64_t kMostShared = int64_t{96} << 10;  // bytes of staged activations
+// Of a block, so that two fit on a multiprocessor; beyond, the separate operations are better.
+constexpr size_t kMostShared = size_t{100} << 10;
 constexpr int kMostColumns = 16;
+constexpr int kMostWarps = 16;
 
 constexpr int parts_of(Format format, bool round) {
   return format == Format::f32 ? 3 : format == Format::bf16 && round ? 1 : 2;
 }
 
-bool fits(const Weights& w, bool round, int tokens, int64_t staged) noexcept {
-  return tokens * columns_per_token(parts_of(w.format, round)) <= kMostColumns &&
-         staged <= kMostShared;
+template <class Source>
+bool fits(const Weights& w, bool round, int tokens, const Source& source) noexcept {
+  const int parts = parts_of(w.format, round);
+  return tokens * columns_per_token(parts) <= kMostColumns &&
+         few_shared_bytes<3>(w, tokens, source, kMostWarps, 2) <= kMostShared;
 }
 
 // Calls work<F, Parts> for the format.
@@ -35,28 +40,23 @@ void with_format(Format format, bool round, Work&& work) noexcept {
 
 template <class Source, class Sink>
 void fused_product(Stream stream, const Weights& w, bool round, int tokens, const Source& source,
-                   int64_t source_bytes, const Sink& sink, int tiles_per_block = 0) noexcept {
+                   const Sink& sink, int tiles_per_block = 0) noexcept {
   with_format(w.format, round, [&]<Format F, int Parts>() {
     if (tokens * columns_per_token(Parts) <= 8)
-      few_product<F, Parts, 1>(stream, w, tokens, source, source_bytes, sink, tiles_per_block);
+      few_product<F, Parts, 1>(stream, w, tokens, source, sink, tiles_per_block);
     else
-      few_product<F, Parts, 2>(stream, w, tokens, source, source_bytes, sink, tiles_per_block);
+      few_product<F, Parts, 2>(stream, w, tokens, source, sink, tiles_per_block);
   });
 }
 
-StagedSource normed(const BlockStep& block, int tokens) noexcept {
-  InputRows input;
-  input.x = block.residual;
-  input.norm = block.norm;
-  input.groups = 1;
-  input.eps = block.norm_eps;
-  input.cols = block.d_model;
-  return {input, tokens};
-}
-
-void plain_product(Stream stream, const Weights& w, const float* bias, bool round, Rows x, Rows out,
-                   int tokens, bool accumulate) noexcept {
-  product(stream, {w, bias, x, out, tokens, accumulate, round, nullptr});
+NormedSource normed(const BlockStep& block) noexcept {
+  NormedSource source;
+  source.x = block.residual;
+  source.norm = block.norm;
+  source.groups = 1;
+  source.eps = block.norm_eps;
+  source.cols = block.d_model;
+  return source;
 }
 
 }  // namespace
@@ -64,19 +64,20 @@ void plain_product(Stream stream, const Weights& w, const float* bias, bool roun
 bool mamba1_step(Stream stream, const Mamba1Step& s) noexcept {
   const int tokens = s.scan.segments.tokens;
   const bool round = s.block.round;
-  const int64_t in_bytes = staged_bytes(s.block.d_model, 1, tokens);
-  const int32_t dt_rank = s.dt_proj.cols, low = dt_rank + 2 * s.scan.d_state;
-  const int64_t dt_bytes = staged_bytes(low, 1, tokens);
-  if (s.scan.segments.count != tokens || s.scan.d_state > kScanParts * ScanSink::kMostStates ||
-      !fits(s.in_proj, round, tokens, in_bytes) || !fits(s.x_proj, round, tokens, 0) ||
-      !fits(s.dt_proj, round, tokens, dt_bytes) || !fits(s.out_proj, round, tokens, 0))
+  const int32_t dt_rank = s.dt_proj.cols;
+  const NormedSource in = normed(s.block);
+  const PlainSource conv_out = plain_source(s.conv.out, s.x_proj.cols);
+  const DtSource dt{s.dt_b_c, dt_rank, s.scan.d_state, s.dt_b_c_eps};
+  const PlainSource y = plain_source(s.scan.out, s.out_proj.cols);
+  if (s.scan.segments.count != tokens || !fits(s.in_proj, round, tokens, in) ||
+      !fits(s.x_proj, round, tokens, conv_out) || !fits(s.dt_proj, round, tokens, dt) ||
+      !fits(s.out_proj, round, tokens, y))
     return false;
-  const ConvSink conv{s.conv, 0, s.in_bias, s.xz};
-  fused_product(stream, s.in_proj, round, tokens, normed(s.block, tokens), in_bytes, conv);
-  plain_product(stream, s.x_proj, nullptr, round, s.conv.out, s.dt_b_c, tokens, false);
-  const DtSource dt{s.dt_b_c, dt_rank, s.scan.d_state, tokens, s.dt_b_c_eps};
-  fused_product(stream, s.dt_proj, round, tokens, dt, dt_bytes, ScanSink{s.scan, dt_rank}, 2);
-  plain_product(stream, s.out_proj, s.out_bias, round, s.scan.out, s.block.residual, tokens, true);
+  fused_product(stream, s.in_proj, round, tokens, in, ConvSink{s.conv, 0, s.in_bias, s.xz});
+  fused_product(stream, s.x_proj, round, tokens, conv_out, PlainSink{nullptr, s.dt_b_c, false});
+  fused_product(stream, s.dt_proj, round, tokens, dt, ScanSink{s.scan}, 2);
+  fused_product(stream, s.out_proj, round, tokens, y,
+                PlainSink{s.out_bias, s.block.residual, true});
   return true;
 }
 
@@ -84,24 +85,22 @@ bool mamba2_step(Stream stream, const Mamba2Step& s) noexcept {
   const int tokens = s.ssd.segments.tokens;
   const bool round = s.block.round;
   const int32_t d_inner = s.ssd.n_heads * s.ssd.head_dim;
-  const int32_t groups = s.gated_norm ? s.ssd.n_groups : 0;
-  const int64_t in_bytes = staged_bytes(s.block.d_model, 1, tokens);
-  const int64_t out_bytes = staged_bytes(d_inner, groups, tokens);
-  if (s.ssd.segments.count != tokens || !fits(s.in_proj, round, tokens, in_bytes) ||
-      !fits(s.out_proj, round, tokens, out_bytes))
+  const NormedSource in = normed(s.block);
+  NormedSource y;
+  y.x = s.ssd.out;
+  y.z = s.zxbcdt;  // z is its first columns
+  y.gate_first = !s.norm_before_gate;
+  y.norm = s.gate_norm;
+  y.groups = s.gated_norm ? s.ssd.n_groups : 0;
+  y.eps = s.gate_norm_eps;
+  y.cols = d_inner;
+  if (s.ssd.segments.count != tokens || !fits(s.in_proj, round, tokens, in) ||
+      !fits(s.out_proj, round, tokens, y))
     return false;
-  const ConvSink conv{s.conv, d_inner, s.in_bias, s.zxbcdt};
-  fused_product(stream, s.in_proj, round, tokens, normed(s.block, tokens), in_bytes, conv);
+  fused_product(stream, s.in_proj, round, tokens, in,
+                ConvSink{s.conv, d_inner, s.in_bias, s.zxbcdt});
   ssd_scan(stream, s.ssd);
-  InputRows input;
-  input.x = s.ssd.out;
-  input.z = s.zxbcdt;  // z is its first columns
-  input.gate_first = !s.norm_before_gate;
-  input.norm = s.gate_norm;
-  input.groups = groups;
-  input.eps = s.gate_norm_eps;
-  input.cols = d_inner;
-  fused_product(stream, s.out_proj, round, tokens, StagedSource{input, tokens}, out_bytes,
+  fused_product(stream, s.out_proj, round, tokens, y,
                 PlainSink{s.out_bias, s.block.residual, true});
   return true;
 }

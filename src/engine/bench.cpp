@@ -60,7 +60,10 @@ class Batch {
         states_(engine.backend().buffer(size * floats_)),
         workspace_(
             engine.model().workspace(static_cast<int32_t>(size), static_cast<int32_t>(size))),
-        logits_(static_cast<size_t>(engine.model().config().embedding_rows)) {
+        logits_(static_cast<size_t>(engine.model().config().embedding_rows)),
+        drawing_(engine.backend().drawing(static_cast<int32_t>(size), engine.sampled_vocab())),
+        draws_(static_cast<size_t>(size)),
+        drawn_(static_cast<size_t>(size)) {
     for (int32_t slot = 0; slot < size; ++slot) {
       segments_.push_back({slot, slot, 1});
       rows_.push_back(slot);
@@ -76,7 +79,14 @@ class Batch {
   void step(std::span<const int32_t> ids) {
     const Rows logits =
         engine_.model().forward({ids, segments_, rows_}, {states_->data, floats_}, *workspace_);
-    for (int64_t row = 0; row < logits.rows; ++row)  // as those who sample from them do
+    // As those who sample from them do.
+    if (drawing_) {
+      drawing_->start(draws_, {});
+      engine_.backend().draw(logits, *drawing_);
+      drawing_->wait(0, drawn_);
+      return;
+    }
+    for (int64_t row = 0; row < logits.rows; ++row)
       engine_.backend().read(logits.data + row * logits.stride, logits_);
   }
 
@@ -86,6 +96,9 @@ class Batch {
   std::unique_ptr<Buffer> states_;
   std::unique_ptr<Workspace> workspace_;
   std::vector<float> logits_;
+  std::unique_ptr<Drawing> drawing_;  // null where the device draws nothing
+  std::vector<Draw> draws_;
+  std::vector<int32_t> drawn_;
   std::vector<Segment> segments_;
   std::vector<int32_t> rows_;
 };
@@ -97,7 +110,8 @@ class Bench {
       : engine_(engine),
         options_(options),
         roof_(engine),
-        session_(engine.session(History::discard)) {
+        session_(engine.session(History::discard)),
+        device_draws_(engine.backend().drawing(1, engine.sampled_vocab()) != nullptr) {
     roof_.measure();
   }
 
@@ -152,13 +166,23 @@ class Bench {
     session_->restore(start_);
     const Stopwatch watch;
     session_->feed(prompt, {}, options_.stop);
-    for (const int32_t id : ids) {
-      if (is_set(options_.stop)) return std::nullopt;
-      session_->feed({&id, 1});
-    }
+    decode(ids);
+    static_cast<void>(session_->logits());  // waits for them
     const double ms = watch.ms();
     if (is_set(options_.stop)) return std::nullopt;
     return ms;
+  }
+
+  // Feeds so many tokens one by one; where the device draws tokens, those, as generate() does.
+  void decode(std::span<const int32_t> ids) {
+    const auto fed = device_draws_ ? std::min<size_t>(ids.size(), 1) : ids.size();
+    for (size_t i = 0; i < fed && !is_set(options_.stop); ++i) session_->feed({&ids[i], 1});
+    if (fed == ids.size() || is_set(options_.stop)) return;
+    SamplingOptions greedy;
+    greedy.temperature = 0;
+    session_->advance(greedy, 0, 0, static_cast<int64_t>(ids.size() - fed), [&](int32_t) {
+      return is_set(options_.stop) ? Verdict::stop : Verdict::feed;
+    });
   }
 
   std::optional<double> run_batch(const BenchTest& test, std::span<const int32_t> ids) {
@@ -202,6 +226,7 @@ class Bench {
   const BenchOptions& options_;
   Roof roof_;
   std::unique_ptr<Session> session_;
+  bool device_draws_;  // tokens
   Snapshot start_;
   std::unique_ptr<Batch> batch_;
   int64_t batch_size_ = 0;

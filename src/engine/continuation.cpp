@@ -36,9 +36,13 @@ void Continuation::start_after(std::span<const int32_t> ids) {
 std::optional<int32_t> Continuation::next(std::span<const float> logits, int64_t position) {
   KRAIT_CHECK(!over());
   const int32_t id = sampler_.sample(logits, static_cast<uint64_t>(position));
-  const bool ends = is_end(id);
-  judge(id, logits, !ends);
-  if (ends) {
+  judge(id, logits, !is_end(id));
+  return take_drawn(id);
+}
+
+std::optional<int32_t> Continuation::take_drawn(int32_t id) {
+  KRAIT_CHECK(!over());
+  if (is_end(id)) {
     finish_reason_ = FinishReason::eos;
     return std::nullopt;
   }

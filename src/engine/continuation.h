@@ -31,6 +31,9 @@ class Continuation {
   // be sampled.
   std::optional<int32_t> next(std::span<const float> logits, int64_t position);
 
+  // The same for a token that somebody else has drawn, without its log-probability.
+  std::optional<int32_t> take_drawn(int32_t id);
+
   bool over() const noexcept { return finish_reason_.has_value(); }
 
   // Whether on_text has not yet been given all there is: an incomplete character, or what may

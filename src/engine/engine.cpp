@@ -8,6 +8,7 @@
 #include "krait/error.h"
 #include "src/base/clock.h"
 #include "src/engine/fingerprint.h"
+#include "src/engine/run_ahead.h"
 
 namespace krait {
 namespace {
@@ -19,13 +20,14 @@ class EngineImpl;
 class SessionImpl final : public Session {
  public:
   SessionImpl(EngineImpl& engine, History history);
+  ~SessionImpl() override;
 
   int64_t feed(std::span<const int32_t> ids,
                const std::function<void(int64_t, std::span<const float>)>& every,
                const std::atomic<bool>* stop) override;
-  std::span<const float> logits() const noexcept override {
-    return has_logits_ ? logits_ : std::span<const float>{};
-  }
+  void advance(const SamplingOptions& sampling, uint64_t seed, uint64_t sequence, int64_t most,
+               const std::function<Verdict(int32_t)>& on_id) override;
+  std::span<const float> logits() const override;
   int64_t position() const noexcept override { return position_; }
   std::span<const int32_t> ids() const noexcept override { return ids_; }
   Snapshot snapshot() const override;
@@ -33,9 +35,18 @@ class SessionImpl final : public Session {
   std::unique_ptr<Session> fork() const override;
   void reset() override;
 
+  // The workspace that may hold logits of this session is about to be used by another.
+  void leave_workspace();
+
  private:
-  void feed_block(std::span<const int32_t> ids, int64_t first, bool last,
-                  const std::function<void(int64_t, std::span<const float>)>& every);
+  using Every = std::function<void(int64_t, std::span<const float>)>;
+
+  void feed_counted(std::span<const int32_t> ids);
+  Rows forward(std::span<const int32_t> ids, bool all_logits, bool last_logits);
+  void count(std::span<const int32_t> ids);
+  void settle();
+  void bring_logits();
+  void forget_logits();
 
   EngineImpl& engine_;
   History history_;
@@ -45,18 +56,22 @@ class SessionImpl final : public Session {
   std::vector<int32_t> rows_;  // scratch: which rows of a block want logits
   int64_t position_ = 0;
   bool has_logits_ = false;
+  const float* device_logits_ = nullptr;  // in the engine's workspace, where not yet in logits_
+  std::unique_ptr<RunAhead> ahead_;
+  bool ran_ahead_ = false;  // and the state is where that has left it
 };
 
 class EngineImpl final : public Engine {
  public:
   explicit EngineImpl(const OpenOptions& options) {
     const Stopwatch watch;
+    run_ahead_ = {options.steps_ahead, options.backup_every};
     if (options.chunk < 0 || options.chunk > kMaxChunk)
       throw InputError("--chunk " + std::to_string(options.chunk) + ": expected 1 to " +
                        std::to_string(kMaxChunk));
     BackendOptions backend = options.backend;
     backend.warn = options.warn;
-    backend_ = make_backend(backend);  // a wrong flag is cheaper to find than a file
+    backend_ = options.make_backend(backend);  // a wrong flag is cheaper to find than a file
     chunk_ = options.chunk == 0 ? backend_->info().prefill_tokens : options.chunk;
     files_ = open_model_files(options);
     model_ = load_model(*backend_, *files_.checkpoint, files_.config, options.dtype);
@@ -107,6 +122,23 @@ class EngineImpl final : public Engine {
     return std::make_unique<SessionImpl>(*this, history);
   }
 
+  // Null where the device draws no tokens.
+  Drawing* drawing() {
+    if (!asked_for_drawing_) drawing_ = backend_->drawing(1, sampled_vocab());
+    asked_for_drawing_ = true;
+    return drawing_.get();
+  }
+  const RunAhead::Options& run_ahead() const noexcept { return run_ahead_; }
+
+  // Logits of a session stay in the workspace until they are asked for or it is used again.
+  void lend_workspace(SessionImpl* to) {
+    if (borrower_ && borrower_ != to) borrower_->leave_workspace();
+    borrower_ = to;
+  }
+  void end_loan(const SessionImpl* of) noexcept {
+    if (borrower_ == of) borrower_ = nullptr;
+  }
+
   // Workspaces are made at first use: one with logits for the last row only, one for all rows.
   Workspace& workspace(bool all_logits) {
     auto& slot = all_logits ? all_logits_ : last_logits_;
@@ -128,6 +160,10 @@ class EngineImpl final : public Engine {
   ModelFiles files_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<Workspace> last_logits_, all_logits_;
+  SessionImpl* borrower_ = nullptr;  // whose logits last_logits_ may hold
+  std::unique_ptr<Drawing> drawing_;
+  bool asked_for_drawing_ = false;
+  RunAhead::Options run_ahead_;
   uint64_t fingerprint_ = 0;
   ChatSource chat_source_;
   std::exception_ptr chat_error_;  // why there is none
@@ -143,19 +179,30 @@ SessionImpl::SessionImpl(EngineImpl& engine, History history)
   rows_.reserve(engine.chunk());
 }
 
+SessionImpl::~SessionImpl() { engine_.end_loan(this); }
+
+// What is asked for is brought up to date first: to those who ask, nothing changes.
+std::span<const float> SessionImpl::logits() const {
+  auto& self = const_cast<SessionImpl&>(*this);
+  self.settle();
+  self.bring_logits();
+  return has_logits_ ? logits_ : std::span<const float>{};
+}
+
 Snapshot SessionImpl::snapshot() const {
   SequenceState state;
+  if (!logits().empty()) state.logits = logits_;
   state.position = position_;
   state.ids = ids_;
   state.planes.resize(state_->size);
   engine_.backend().read(state_->data, state.planes);
-  if (has_logits_) state.logits = logits_;
   return std::make_shared<const SequenceState>(std::move(state));
 }
 
 void SessionImpl::restore(const Snapshot& snapshot) {
   KRAIT_CHECK(static_cast<int64_t>(snapshot->planes.size()) == state_->size);
   KRAIT_CHECK(snapshot->logits.empty() || snapshot->logits.size() == logits_.size());
+  forget_logits();
   engine_.backend().write(snapshot->planes, state_->data);
   position_ = snapshot->position;
   if (history_ == History::keep) ids_ = snapshot->ids;
@@ -165,19 +212,85 @@ void SessionImpl::restore(const Snapshot& snapshot) {
 
 std::unique_ptr<Session> SessionImpl::fork() const {
   auto session = std::make_unique<SessionImpl>(engine_, history_);
+  session->has_logits_ = !logits().empty();
+  session->logits_ = logits_;
   engine_.backend().copy(state_->data, session->state_->data, state_->size);
   session->ids_ = ids_;
-  session->logits_ = logits_;
   session->position_ = position_;
-  session->has_logits_ = has_logits_;
   return session;
 }
 
 void SessionImpl::reset() {
+  forget_logits();
   engine_.backend().zero(state_->data, state_->size);
   ids_.clear();
   position_ = 0;
+}
+
+void SessionImpl::forget_logits() {
   has_logits_ = false;
+  device_logits_ = nullptr;
+  ran_ahead_ = false;
+}
+
+void SessionImpl::bring_logits() {
+  if (!device_logits_) return;
+  engine_.backend().read(device_logits_, logits_);
+  device_logits_ = nullptr;
+}
+
+void SessionImpl::leave_workspace() {
+  if (ran_ahead_ && ahead_->is_exact()) settle();
+  bring_logits();
+}
+
+// After running ahead: the state and the logits of position().
+void SessionImpl::settle() {
+  if (!ran_ahead_) return;
+  ran_ahead_ = false;
+  if (ahead_->is_exact()) {
+    device_logits_ = ahead_->logits().data;
+  } else {
+    feed_counted(ahead_->go_back());
+  }
+}
+
+void SessionImpl::count(std::span<const int32_t> ids) {
+  position_ += std::ssize(ids);
+  if (history_ == History::keep) ids_.insert(ids_.end(), ids.begin(), ids.end());
+}
+
+void SessionImpl::advance(const SamplingOptions& sampling, uint64_t seed, uint64_t sequence,
+                          int64_t most, const std::function<Verdict(int32_t)>& on_id) {
+  KRAIT_CHECK(!looks_back(sampling));
+  const int32_t vocab = engine_.sampled_vocab();
+  Sampler sampler(sampling, vocab, seed, sequence);
+  const auto counted = [&](int32_t id) {
+    const Verdict verdict = on_id(id);
+    if (verdict != Verdict::stop) count({&id, 1});
+    return verdict;
+  };
+  for (Verdict verdict = Verdict::feed; verdict == Verdict::feed && most > 0; --most) {
+    const int32_t id = sampler.sample(logits(), static_cast<uint64_t>(position_));
+    verdict = counted(id);
+    if (verdict == Verdict::stop) return;
+    const std::optional<Draw> draw = device_draw(sampling, vocab, seed, sequence, position_);
+    Drawing* drawing = draw && verdict == Verdict::feed ? engine_.drawing() : nullptr;
+    if (!drawing) {
+      feed_counted({&id, 1});
+      continue;
+    }
+    if (!ahead_)
+      ahead_ = std::make_unique<RunAhead>(engine_.backend(), engine_.model(), *state_,
+                                          engine_.run_ahead());
+    engine_.lend_workspace(this);
+    forget_logits();
+    ran_ahead_ = has_logits_ = true;
+    // Logits that the device could not draw from: the sampler says what is wrong with them.
+    if (!ahead_->run(*draw, id, most, engine_.workspace(false), *drawing, counted))
+      sampler.sample(logits(), static_cast<uint64_t>(position_));
+    return;
+  }
 }
 
 int64_t SessionImpl::feed(std::span<const int32_t> ids,
@@ -189,37 +302,50 @@ int64_t SessionImpl::feed(std::span<const int32_t> ids,
     if (ids[i] < 0 || ids[i] >= rows)
       throw InputError("token id " + std::to_string(ids[i]) + " at position " + std::to_string(i) +
                        ": expected 0 to " + std::to_string(rows - 1));
+  settle();
   int64_t fed = 0;
   while (fed < count && !(stop && stop->load(std::memory_order_relaxed))) {
     const int64_t block = std::min<int64_t>(engine_.chunk(), count - fed);
-    feed_block(ids.subspan(fed, block), fed, fed + block == count, every);
+    const Rows logits =
+        forward(ids.subspan(fed, block), static_cast<bool>(every), fed + block == count);
+    this->count(ids.subspan(fed, block));
+    for (int64_t row = 0; every && row < logits.rows; ++row) {
+      engine_.backend().read(logits.data + row * logits.stride, logits_);
+      every(fed + row, logits_);
+    }
     fed += block;
   }
   return fed;
 }
 
-// Feeds one block; `first` is the index of its first token for `every`. Only the last block of a
-// feed passes the head, unless `every` wants all logits.
-void SessionImpl::feed_block(std::span<const int32_t> ids, int64_t first, bool last,
-                             const std::function<void(int64_t, std::span<const float>)>& every) {
+// What the position counts already.
+void SessionImpl::feed_counted(std::span<const int32_t> ids) {
+  const int64_t count = std::ssize(ids);
+  for (int64_t fed = 0; fed < count; fed += engine_.chunk()) {
+    const int64_t block = std::min<int64_t>(engine_.chunk(), count - fed);
+    forward(ids.subspan(fed, block), false, fed + block == count);
+  }
+}
+
+// Feeds one block. Only the last block of a feed passes the head, unless all logits are wanted,
+// which are then left to the caller.
+Rows SessionImpl::forward(std::span<const int32_t> ids, bool all_logits, bool last_logits) {
   const int32_t length = static_cast<int32_t>(ids.size());
   rows_.clear();
-  if (every) {
+  if (all_logits) {
     for (int32_t row = 0; row < length; ++row) rows_.push_back(row);
-  } else if (last) {
+  } else if (last_logits) {
     rows_.push_back(length - 1);
   }
+  if (!all_logits) engine_.lend_workspace(this);
+  forget_logits();
   const Segment segment{0, 0, length};
   const Step step{ids, {&segment, 1}, rows_};
-  const Rows logits = engine_.model().forward(step, {state_->data, state_->size},
-                                              engine_.workspace(static_cast<bool>(every)));
-  position_ += length;
-  if (history_ == History::keep) ids_.insert(ids_.end(), ids.begin(), ids.end());
+  const Rows logits =
+      engine_.model().forward(step, {state_->data, state_->size}, engine_.workspace(all_logits));
   has_logits_ = !rows_.empty();
-  for (int64_t row = 0; row < logits.rows; ++row) {
-    engine_.backend().read(logits.data + row * logits.stride, logits_);
-    if (every) every(first + row, logits_);
-  }
+  device_logits_ = has_logits_ && !all_logits ? logits.data : nullptr;
+  return logits;
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 // The decode loop: sample, emit, feed, until something ends it.
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -11,6 +12,36 @@ namespace krait {
 namespace {
 
 bool is_set(const std::atomic<bool>* flag) { return flag && flag->load(std::memory_order_relaxed); }
+
+// One token after another, each from logits that the host sees.
+void write_looking(Session& session, const GenerateOptions& options, Continuation& text) {
+  while (!text.over()) {
+    if (is_set(options.interrupt)) {
+      text.interrupt();
+      break;
+    }
+    const std::optional<int32_t> id = text.next(session.logits(), session.position());
+    // Nobody looks at the state after the last token unless the session goes on from there.
+    if (id && (!text.over() || options.resumable)) session.feed({&*id, 1});
+  }
+}
+
+// The same where only ids are needed.
+void write_freely(Session& session, const GenerateOptions& options, Continuation& text) {
+  if (is_set(options.interrupt)) text.interrupt();
+  if (text.over()) return;
+  const int64_t most =
+      options.max_tokens < 0 ? std::numeric_limits<int64_t>::max() : options.max_tokens;
+  session.advance(options.sampling, options.seed, options.sequence, most, [&](int32_t id) {
+    if (is_set(options.interrupt)) {
+      text.interrupt();
+      return Verdict::stop;
+    }
+    if (!text.take_drawn(id)) return Verdict::stop;
+    if (!text.over()) return Verdict::feed;
+    return options.resumable ? Verdict::feed_and_stop : Verdict::stop;
+  });
+}
 
 }  // namespace
 
@@ -38,19 +69,15 @@ GenerateResult generate(Engine& engine, Session& session, std::span<const int32_
 
   const Stopwatch prefill;
   session.feed(prompt, {}, options.interrupt);
+  static_cast<void>(session.logits());  // which are part of it
   const double prefill_ms = prefill.ms();
   const int64_t after_prefill = session.position();
 
   const Stopwatch decoding;
-  while (!text.over()) {
-    if (is_set(options.interrupt)) {
-      text.interrupt();
-      break;
-    }
-    const std::optional<int32_t> id = text.next(session.logits(), session.position());
-    // Nobody looks at the state after the last token unless the session goes on from there.
-    if (id && (!text.over() || options.resumable)) session.feed({&*id, 1});
-  }
+  if (options.logprobs || looks_back(options.sampling))
+    write_looking(session, options, text);
+  else
+    write_freely(session, options, text);
   GenerateResult result = text.take();
   result.prompt_tokens = static_cast<int64_t>(prompt.size());
   result.timings.load_ms = engine.load_ms();

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "krait/error.h"
+#include "src/engine/run_ahead.h"
 
 namespace krait {
 namespace {
@@ -52,7 +53,8 @@ Scheduler::Scheduler(Engine& engine, int32_t slots)
       states_(engine.backend().buffer(slots * floats_per_slot_)),
       workspace_(engine.model().workspace(slots + prompt_tokens_, slots)),
       prefixes_(engine.backend(), floats_per_slot_, kPrefixStates),
-      logits_(static_cast<size_t>(engine.model().config().embedding_rows)) {
+      logits_(static_cast<size_t>(engine.model().config().embedding_rows)),
+      drawing_(engine.backend().drawing(slots, engine.sampled_vocab())) {
   KRAIT_CHECK(slots >= 1);
   for (int32_t slot = slots; slot-- > 0;) free_slots_.push_back(slot);
 }
@@ -90,11 +92,15 @@ void Scheduler::step(const std::function<void(JobResult&&)>& on_done) {
     const Rows logits =
         engine_.model().forward(step, {states_->data, floats_per_slot_}, *workspace_);
     keep_shared();
+    draw(logits);
     for (int64_t row = 0; row < logits.rows; ++row) {
-      engine_.backend().read(logits.data + row * logits.stride, logits_);
       Sequence& owner = *logit_owners_[static_cast<size_t>(row)];
-      if (owner.next < 0 && owner.index == 0) fork(owner);
-      consume(owner, logits_);
+      const int32_t drawn = drawn_[static_cast<size_t>(row)];
+      const bool forks =
+          owner.next < 0 && owner.index == 0 && owner.job->result.completions.size() > 1;
+      if (drawn < 0 || forks) engine_.backend().read(logits.data + row * logits.stride, logits_);
+      if (forks) fork(owner);
+      consume(owner, logits_, drawn);
     }
   }
   retire(on_done);
@@ -111,7 +117,7 @@ void Scheduler::admit() {
     if (sequence->fork_state) {
       engine_.backend().copy(sequence->fork_state->data, state_of(sequence->slot),
                              floats_per_slot_);
-      consume(*sequence, *sequence->fork_logits);
+      consume(*sequence, *sequence->fork_logits, -1);
       sequence->fork_state.reset();
       sequence->fork_logits.reset();
     }
@@ -209,7 +215,6 @@ void Scheduler::keep_shared() {
 // At the end of the prompt: the job's other completions begin from a copy of the state.
 void Scheduler::fork(const Sequence& sequence) {
   const size_t count = sequence.job->result.completions.size();
-  if (count == 1) return;
   std::shared_ptr<Buffer> state = engine_.backend().buffer(floats_per_slot_);
   engine_.backend().copy(state_of(sequence.slot), state->data, floats_per_slot_);
   const auto logits = std::make_shared<const std::vector<float>>(logits_);
@@ -222,12 +227,37 @@ void Scheduler::fork(const Sequence& sequence) {
   }
 }
 
-// Chooses the next token, or ends the text. Logits that cannot be sampled end the job.
-void Scheduler::consume(Sequence& sequence, std::span<const float> logits) {
+// Lets the device draw the next token of all sequences that need no more of their logits than that.
+void Scheduler::draw(const Rows& logits) {
+  drawn_.assign(logit_owners_.size(), -1);
+  if (!drawing_ || logit_owners_.empty()) return;
+  draws_.clear();
+  host_draws_.clear();
+  for (const Sequence* owner : logit_owners_) {
+    const GenerateOptions& options = owner->job->options;
+    const auto sequence = options.sequence + static_cast<uint64_t>(owner->index);
+    const auto draw = options.logprobs ? std::nullopt
+                                       : device_draw(options.sampling, engine_.sampled_vocab(),
+                                                     options.seed, sequence, owner->position);
+    if (!draw) host_draws_.push_back(draws_.size());
+    draws_.push_back(draw.value_or(Draw{}));
+  }
+  if (host_draws_.size() == draws_.size()) return;
+  drawing_->start(draws_, {});
+  engine_.backend().draw(logits, *drawing_);
+  drawing_->wait(0, drawn_);
+  for (const size_t row : host_draws_) drawn_[row] = -1;
+}
+
+// Chooses the next token, unless it is drawn already, or ends the text. Logits that cannot be
+// sampled end the job.
+void Scheduler::consume(Sequence& sequence, std::span<const float> logits, int32_t drawn) {
   Running& job = *sequence.job;
   try {
     if (!sequence.text.over())
-      sequence.next = sequence.text.next(logits, sequence.position).value_or(-1);
+      sequence.next = (drawn < 0 ? sequence.text.next(logits, sequence.position)
+                                 : sequence.text.take_drawn(drawn))
+                          .value_or(-1);
   } catch (const Failure& e) {
     job.result.error = e.what();
     sequence.text.interrupt();

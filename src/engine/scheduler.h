@@ -66,7 +66,8 @@ class Scheduler {
   void plan_shared(Sequence& sequence);
   void keep_shared();
   void fork(const Sequence& sequence);
-  void consume(Sequence& sequence, std::span<const float> logits);
+  void draw(const Rows& logits);
+  void consume(Sequence& sequence, std::span<const float> logits, int32_t drawn);
   void retire(const std::function<void(JobResult&&)>& on_done);
   float* state_of(int32_t slot) const { return states_->data + slot * floats_per_slot_; }
 
@@ -90,6 +91,10 @@ class Scheduler {
   std::vector<int32_t> logit_rows_;
   std::vector<Sequence*> logit_owners_;  // of logit_rows_
   std::vector<float> logits_;            // of one row
+  std::unique_ptr<Drawing> drawing_;     // null where the device draws nothing
+  std::vector<Draw> draws_;              // of logit_rows_
+  std::vector<int32_t> drawn_;           // of logit_rows_; negative: not
+  std::vector<size_t> host_draws_;       // those of draws_ that do not count
 };
 
 }  // namespace krait

@@ -22,6 +22,11 @@ void require(bool holds, const char* flag, double value, const char* expected) {
 
 }  // namespace
 
+bool looks_back(const SamplingOptions& o) noexcept {
+  return o.penalty_last_n != 0 &&
+         (o.repeat_penalty != 1.0f || o.presence_penalty != 0.0f || o.frequency_penalty != 0.0f);
+}
+
 void validate(const SamplingOptions& o) {
   const float largest = std::numeric_limits<float>::max();
   require(o.temperature >= 0 && o.temperature <= largest, "--temp", o.temperature,

@@ -21,7 +21,7 @@ Sampler::Sampler(SamplingOptions options, int32_t vocab_size, uint64_t seed, uin
     if (id >= vocab_size)
       throw InputError("--logit-bias: there is no id " + std::to_string(id) +
                        "; the ids of this model go from 0 to " + std::to_string(vocab_size - 1));
-  if (penalizes()) {
+  if (looks_back(options_)) {
     counts_.resize(static_cast<size_t>(vocab_size));
     if (options_.penalty_last_n > 0) window_.reserve(static_cast<size_t>(options_.penalty_last_n));
   }
@@ -29,12 +29,6 @@ Sampler::Sampler(SamplingOptions options, int32_t vocab_size, uint64_t seed, uin
 
 bool Sampler::before(const Candidate& a, const Candidate& b) noexcept {
   return a.rank < b.rank || (a.rank == b.rank && a.id < b.id);
-}
-
-bool Sampler::penalizes() const noexcept {
-  return options_.penalty_last_n != 0 &&
-         (options_.repeat_penalty != 1.0f || options_.presence_penalty != 0.0f ||
-          options_.frequency_penalty != 0.0f);
 }
 
 void Sampler::accept(int32_t id) {
@@ -103,7 +97,8 @@ void Sampler::collect() {
       candidates_.push_back({logits_[id], static_cast<int32_t>(id), 0, 0});
 }
 
-// The k best in one pass: a heap with the worst of them on top, which most ids do not enter.
+// The k best in one pass: a heap with the worst of them on top, which most ids do not enter. In the
+// end best first: sums over them have one order, whoever makes them.
 void Sampler::collect_top(size_t k) {
   candidates_.clear();
   for (size_t id = 0; id < logits_.size(); ++id) {
@@ -118,6 +113,7 @@ void Sampler::collect_top(size_t k) {
     candidates_.push_back({logit, static_cast<int32_t>(id), 0, -logit});
     std::push_heap(candidates_.begin(), candidates_.end(), before);
   }
+  std::sort_heap(candidates_.begin(), candidates_.end(), before);
 }
 
 // Sets the weights; returns their sum.

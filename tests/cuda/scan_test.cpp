@@ -69,6 +69,19 @@ Result run(const ScanData& s, const std::vector<std::vector<Segment>>& calls, in
 
 class ScanTest : public KernelTest {};
 
+TEST_F(ScanTest, SoftplusAndSiluAreWithinAFewUlp) {
+  for (float x = -87.0f; x < 90.0f; x += 0.0137f) {
+    const double soft = reference::softplus(x), gated = reference::silu(x);
+    EXPECT_NEAR(softplus(x), soft, 4e-7 * soft) << x;
+    EXPECT_NEAR(silu(x), gated, 4e-7 * std::fabs(gated)) << x;
+  }
+  EXPECT_EQ(softplus(20.5f), 20.5f);
+  EXPECT_EQ(softplus(-200.0f), 0.0f);
+  EXPECT_EQ(softplus(INFINITY), INFINITY);
+  EXPECT_TRUE(std::isnan(softplus(NAN)));
+  EXPECT_EQ(silu(-200.0f), 0.0f);
+}
+
 TEST_F(ScanTest, MatchesTheReferenceAndSplitsAnywhere) {
   const int64_t sizes[][2] = {{16, 16}, {8, 3},  {50, 16}, {33, 1},  {20, 17}, {40, 24},
                               {100, 5}, {7, 32}, {35, 64}, {9, 63},  {5, 65},  {33, 100},

@@ -17,33 +17,43 @@ namespace {
 using testing::AllOf;
 using testing::ContainsRegex;
 using testing::HasSubstr;
-using testing::Not;
 
-class TwinErrors : public TwinTest {};
+class TwinErrors : public TwinTest {
+ protected:
+  // Under many orders: the error shows elsewhere under each.
+  template <class Matcher>
+  void expect_always(const Shape& shape, const std::function<void()>& body,
+                     const Matcher& matcher) {
+    for (uint64_t seed = 1; seed <= 30; ++seed) {
+      use_seed(seed);
+      EXPECT_THAT(error_of(shape, body), matcher) << "seed " << seed;
+    }
+  }
+};
 
 // ---- collectives --------------------------------------------------------------------------------
 
-// Runs under many orders, as the error shows elsewhere under each.
-template <class Matcher>
-void expect_always(const std::function<std::string()>& error, const Matcher& matcher) {
-  for (uint64_t seed = 1; seed <= 30; ++seed) {
-    twin::Options options;
-    options.seed = seed;
-    options.keep_errors = true;
-    twin::set_options(options);
-    EXPECT_THAT(error(), matcher) << "seed " << seed;
-  }
-}
-
 TEST_F(TwinErrors, ALaneThatEndsWhileOthersWait) {
-  const auto error = [] {
-    return error_of({1, 1, 64, 0}, [] {
-      if (thread_index() != 40) sync_warp();
-    });
-  };
-  expect_always(error, ContainsRegex("kernel .*Bare, block \\(0, 0\\), thread [0-9]+.*: "
-                                     "(ends while lanes of its warp wait for it"
-                                     "|waits for lanes of its warp that have ended)\n"));
+  expect_always(
+      {1, 1, 64, 0},
+      [] {
+        if (thread_index() != 40) sync_warp();
+      },
+      ContainsRegex("kernel .*Bare, block \\(0, 0\\), thread [0-9]+.*: "
+                    "(ends while lanes of its warp wait for it"
+                    "|waits for lanes of its warp that have ended)\n"));
+  uint32_t ended = 0;
+  EXPECT_THAT(error_of({1, 1, 32, 0},
+                       [&] {
+                         if (lane_index() == 9) {
+                           ended = 1;
+                           return;
+                         }
+                         while (add_and_order(&ended, 0) == 0) continue;
+                         for (int i = 0; i < 1000; ++i) add_and_order(&ended, 0);
+                         shuffle(1.0f, 0);
+                       }),
+              HasSubstr("waits for lanes of its warp that have ended\n"));
 }
 
 TEST_F(TwinErrors, TheReportSaysWhatEveryThreadWaitsFor) {
@@ -74,62 +84,56 @@ TEST_F(TwinErrors, TheReportSaysWhatEveryThreadWaitsFor) {
 TEST_F(TwinErrors, LanesAtDifferentCollectives) {
   const auto same = HasSubstr("waits at another place than lanes of its warp");
   expect_always(
+      {1, 1, 32, 0},
       [] {
-        return error_of({1, 1, 32, 0}, [] {
-          if (lane_index() < 16)
-            shuffle(1.0f, 0);
-          else
-            shuffle_xor(1.0f, 1);
-        });
+        if (lane_index() < 16)
+          shuffle(1.0f, 0);
+        else
+          shuffle_xor(1.0f, 1);
       },
       same);
   expect_always(
+      {1, 1, 32, 0},
       [] {
-        return error_of({1, 1, 32, 0}, [] {
-          if (lane_index() < 16)
-            shuffle(1.0f, 0);
-          else
-            shuffle(1.0f, 0);
-        });
+        if (lane_index() < 16)
+          shuffle(1.0f, 0);
+        else
+          shuffle(1.0f, 0);
       },
       same);
   expect_always(
+      {1, 1, 64, 0},
       [] {
-        return error_of({1, 1, 64, 0}, [] {
-          if (thread_index() == 7)
-            sync_warp();
-          else
-            sync_block();
-        });
+        if (thread_index() == 7)
+          sync_warp();
+        else
+          sync_block();
       },
       same);
 }
 
 TEST_F(TwinErrors, ThreadsThatMissASyncBlock) {
-  // A lane, and a whole warp: one that ends, and one that meets at another.
+  // A lane that ends, a warp that does, and one that meets at another place.
   expect_always(
+      {1, 1, 64, 0},
       [] {
-        return error_of({1, 1, 64, 0}, [] {
-          if (thread_index() != 3) sync_block();
-        });
+        if (thread_index() != 3) sync_block();
       },
-      AllOf(HasSubstr("sync_block"), ContainsRegex("ended|ends")));
+      AllOf(HasSubstr("sync_block"), ContainsRegex("that have ended|ends while")));
   expect_always(
+      {1, 1, 64, 0},
       [] {
-        return error_of({1, 1, 64, 0}, [] {
-          if (warp_index() != 1) sync_block();
-        });
+        if (warp_index() != 1) sync_block();
       },
-      ContainsRegex(
-          "waits for threads of its block that have ended|ends while threads of its block"));
+      ContainsRegex("waits for threads of its block that have ended"
+                    "|ends while threads of its block wait for it"));
   expect_always(
+      {1, 1, 64, 0},
       [] {
-        return error_of({1, 1, 64, 0}, [] {
-          if (warp_index() == 0)
-            sync_block();
-          else
-            sync_block();
-        });
+        if (warp_index() == 0)
+          sync_block();
+        else
+          sync_block();
       },
       HasSubstr("waits at another place than threads of its block"));
 }

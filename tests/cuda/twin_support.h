@@ -16,6 +16,7 @@ class TwinTest : public testing::Test {
  protected:
   TwinTest() {
     options_.keep_errors = true;
+    options_.most_switches = 3000000;
     use_seed(1);
   }
   ~TwinTest() override {

@@ -52,7 +52,11 @@ class CountingEngine final : public Engine {
       owner_.fed_ += fed;
       return fed;
     }
-    std::span<const float> logits() const noexcept override { return session_->logits(); }
+    void advance(const SamplingOptions& sampling, uint64_t seed, uint64_t sequence, int64_t most,
+                 const std::function<Verdict(int32_t)>& on_id) override {
+      session_->advance(sampling, seed, sequence, most, on_id);
+    }
+    std::span<const float> logits() const override { return session_->logits(); }
     int64_t position() const noexcept override { return session_->position(); }
     std::span<const int32_t> ids() const noexcept override { return session_->ids(); }
     Snapshot snapshot() const override { return session_->snapshot(); }

@@ -35,9 +35,15 @@ def read_gtest(report):
     return counts, failed
 
 
-def last_begun(output):
-    begun = re.findall(r"^\[ RUN      \] (\S+)", output, re.MULTILINE)
-    return begun[-1] if begun else "no test"
+def read_gtest_output(output):
+    """The same of what it printed, when it did not come to its report; and the last test begun."""
+    def named(word, ending=""):
+        return re.findall(rf"^\[ *{word} *\] (\S+){ending}", output, re.MULTILINE)
+    failed = named("FAILED", r" \(\d+ ms\)")
+    begun = named("RUN")
+    counts = {"tests": len(begun), "failed": len(failed),
+              "skipped": len(named("SKIPPED", r" \(\d+ ms\)"))}
+    return counts, [f"{name} failed" for name in failed], begun[-1] if begun else "no test"
 
 
 def run_tests(machine, flags):
@@ -46,21 +52,22 @@ def run_tests(machine, flags):
         raise NotHere("no test program (test_gpu) was built")
     totals = {"tests": 0, "failed": 0, "skipped": 0}
     problems, complete = [], True
-    for program in programs:
+    for program in programs:  # few; each says SKIPPED and why where it finds no device
         report = machine.scratch / (Path(program).name + ".json")
         done = machine.run([program, f"--gtest_output=json:{report}", "--gtest_color=no"])
-        if not report.exists():  # it crashed, or its time was up
+        skipped = re.search(r"^SKIPPED: .*", done.out, re.MULTILINE)
+        if skipped:
+            raise NotHere(skipped.group(0)) if not machine.on_gpu else RuntimeError(skipped.group(0))
+        if report.exists():
+            counts, failed = read_gtest(json.loads(report.read_text()))
+            last = "its end"
+        else:  # it crashed, or its time was up
+            counts, failed, last = read_gtest_output(done.out)
             complete &= not done.timed_out
-            if not done.timed_out:
-                problems.append(f"{Path(program).name}: {done.why()} in {last_begun(done.out)}")
-            failed = re.findall(r"^\[  FAILED  \] (\S+) \(\d+ ms\)", done.out, re.MULTILINE)
-            problems += [f"{name} failed" for name in failed]
-            continue
-        counts, failed = read_gtest(json.loads(report.read_text()))
         totals = {key: totals[key] + counts[key] for key in totals}
         problems += failed
-        if not done.passed and not failed:
-            problems.append(f"{Path(program).name}: {done.why()}")
+        if not done.passed and not done.timed_out and not (failed and report.exists()):
+            problems.append(f"{Path(program).name}: {done.why()} in {last}")
     if machine.on_gpu and totals["tests"] and totals["skipped"] == totals["tests"]:
         problems.append("every test was skipped")
     return {"status": status_of(problems, complete), "problems": problems[:30], **totals}

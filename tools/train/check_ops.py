@@ -1,11 +1,18 @@
 #!/usr/bin/env python3
 """Checks the compiled training kernels against their plain PyTorch definitions, and the
-definitions against finite differences. Exits non-zero on the first disagreement."""
+definitions against finite differences. Exits non-zero on the first disagreement.
+
+With TRITON_INTERPRET=1 the Triton kernels too, on the CPU."""
 import argparse
+import os
+import pathlib
+import sys
 
 import torch
 
-import mamba1_ops as ops
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from train import mamba1_ops as ops
+from train import mamba2
 
 
 def scan_inputs(batch, length, channels, d_state, dtype):
@@ -56,9 +63,9 @@ def check_kernels(compiled, dtype, tolerance):
                 lambda *a: ops.causal_conv_silu_plain(*a, prefix.double()), inputs, out, dtype, tolerance)
     # Three dimensions, so that `compare` narrows the logits to `dtype`.
     logits = [torch.randn(1, 33, 96, dtype=torch.float64) * 3]
-    targets = torch.randint(0, 96, (33,))
-    compare("cross_entropy", lambda x: compiled.cross_entropy(x[0], targets),
-            lambda x: torch.nn.functional.cross_entropy(x[0], targets), logits, (), dtype, tolerance)
+    targets, weights = torch.randint(0, 96, (33,)), torch.rand(33)
+    compare("cross_entropy", lambda x: compiled.cross_entropy(x[0], targets, weights),
+            lambda x: ops.cross_entropy_plain(x[0], targets, weights.to(x.dtype)), logits, (), dtype, tolerance)
 
 
 def check_split(compiled):
@@ -71,6 +78,34 @@ def check_split(compiled):
         raise SystemExit("a split sequence differs from the whole")
 
 
+def check_triton():
+    """The kernels for GPUs, run by Triton's interpreter."""
+    from train import pointwise_triton, scan_triton
+
+    inputs, h0 = scan_inputs(2, 37, 40, 4, torch.float64)
+    compare("Triton scan", lambda *a: scan_triton.selective_scan(*a, h0.float())[0],
+            lambda *a: ops.selective_scan_plain(*a, h0)[0], inputs, (2, 37, 40), torch.float32, 2e-6)
+    inputs, prefix = conv_inputs(2, 45, 70, torch.float64)
+    compare("Triton convolution", pointwise_triton.CausalConvSilu.apply,
+            lambda *a: ops.causal_conv_silu_plain(*a, torch.zeros_like(prefix)), inputs, (2, 45, 70),
+            torch.float32, 2e-6)
+    logits, targets, weights = [torch.randn(1, 9, 50, dtype=torch.float64)], torch.randint(0, 50, (9,)), torch.rand(9)
+    compare("Triton cross-entropy", lambda x: pointwise_triton.CrossEntropy.apply(x[0] * 1, targets, weights),
+            lambda x: ops.cross_entropy_plain(x[0], targets, weights.to(x.dtype)), logits, (), torch.float32, 2e-6)
+
+
+def check_chunked():
+    """The forms that cut the sequence into chunks, against the recurrences."""
+    inputs, h0 = scan_inputs(2, 150, 24, 4, torch.float64)
+    compare("chunked scan", lambda *a: ops.selective_scan_chunked(*a, h0.float())[0],
+            lambda *a: ops.selective_scan_plain(*a, h0)[0], inputs, (2, 150, 24), torch.float32, 2e-6)
+    shapes = ((2, 150, 3, 8), (2, 150, 3), (3,), (2, 150, 5), (2, 150, 5))
+    x, dt, A, B, C = (torch.randn(*s, dtype=torch.float64) for s in shapes)
+    inputs, h0 = [x, dt.abs(), -A.abs() * 4, B, C], torch.randn(2, 3, 8, 5, dtype=torch.float64)
+    compare("state-space duality", lambda *a: mamba2.ssd(*a, h0.float())[0], lambda *a: mamba2.ssd_plain(*a, h0)[0],
+            [t.requires_grad_() for t in inputs], (2, 150, 3, 8), torch.float32, 1e-5)
+
+
 def main():
     argparse.ArgumentParser(description=__doc__).parse_args()
     torch.manual_seed(0)
@@ -79,6 +114,9 @@ def main():
     tiny, prefix = conv_inputs(2, 5, 3, torch.float64)
     torch.autograd.gradcheck(lambda *a: ops.causal_conv_silu_plain(*a, prefix), tiny)
     print("plain forms pass gradcheck")
+    check_chunked()
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        check_triton()
 
     compiled = ops.Ops("compiled")
     check_kernels(compiled, torch.float32, 2e-6)

@@ -8,6 +8,10 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 
 END_OF_TEXT = "<|endoftext|>"
 END_OF_TEXT_ID = 0
+ROLE_IDS = {"user": 1, "assistant": 2, "system": 3}  # <|user|> and so on begin a turn
+END_OF_TURN = "<|end|>"
+END_OF_TURN_ID = 4
+SPECIAL = [END_OF_TEXT, *(f"<|{role}|>" for role in ROLE_IDS), END_OF_TURN]  # in the order of their ids
 HELD_OUT_SHARE = 0.03  # of every book, from its end
 MIN_DOCUMENT_CHARS = 1500
 MAX_HEADING_CHARS = 90
@@ -87,42 +91,26 @@ def train_tokenizer(documents, vocab_size):
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
-        special_tokens=[AddedToken(END_OF_TEXT, special=True, normalized=False)],
+        special_tokens=[AddedToken(token, special=True, normalized=False) for token in SPECIAL],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
     tokenizer.train_from_iterator(documents, trainer)
-    if tokenizer.token_to_id(END_OF_TEXT) != END_OF_TEXT_ID or tokenizer.get_vocab_size() != vocab_size:
+    if [tokenizer.token_to_id(t) for t in SPECIAL] != [*range(len(SPECIAL))] or tokenizer.get_vocab_size() != vocab_size:
         raise SystemExit("the trained vocabulary is not what was asked for; is there enough text?")
     return tokenizer
 
 
 def encode_documents(tokenizer, documents):
-    """One uint16 array per document, each ended by the end-of-text token."""
-    return [np.array(e.ids + [END_OF_TEXT_ID], dtype=np.uint16) for e in tokenizer.encode_batch(documents)]
-
-
-class TokenStreams:
-    """Deals one epoch of shuffled documents to `batch` parallel streams.
-
-    A stream's windows follow each other in the text, so the model's state can be carried
-    from one window to the next. Window `step` depends on the seed and the step only.
-    """
-
-    def __init__(self, documents, batch, length, seed):
-        self.documents, self.batch, self.length, self.seed = documents, batch, length, seed
-        total = sum(map(len, documents))
-        self.steps_per_epoch = (total - 1) // (batch * length)
-        self.tokens_per_epoch = total
-        self.epoch, self.tokens = None, None
-
-    def window(self, step):
-        """ids and targets, both (batch, length)."""
-        epoch, index = divmod(step, self.steps_per_epoch)
-        if epoch != self.epoch:
-            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.documents))
-            self.tokens = np.concatenate([self.documents[i] for i in order]).astype(np.int64)
-            self.epoch = epoch
-        starts = np.arange(self.batch) * self.steps_per_epoch * self.length + index * self.length
-        rows = np.stack([self.tokens[s : s + self.length + 1] for s in starts])
-        return rows[:, :-1], rows[:, 1:]
+    """All tokens, each document ended by the end-of-text token, and where paragraphs begin."""
+    line_end = tokenizer.encode("\n").ids
+    if len(line_end) != 1:
+        raise SystemExit("the tokenizer has no token for the end of a line")
+    tokens, starts = [], []
+    for document in documents:
+        for i, encoded in enumerate(tokenizer.encode_batch(document.split("\n\n"))):
+            tokens += line_end * 2 if i else []
+            starts.append(len(tokens))
+            tokens += encoded.ids
+        tokens.append(END_OF_TEXT_ID)
+    return np.array(tokens, np.uint16), np.array(starts, np.int32)

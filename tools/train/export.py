@@ -1,13 +1,18 @@
 """Writes a trained model as a Hugging Face folder, with its model card."""
 import json
+import pathlib
+import shutil
+import tarfile
 
 import torch
 from safetensors.torch import save_file
 
-from . import corpus
+from . import corpus, mamba1
 
+CHAT_TEMPLATE = pathlib.Path(__file__).with_name("chat_template.jinja")
+EOS = [corpus.END_OF_TEXT_ID, corpus.END_OF_TURN_ID]
 # Parameters of the recurrence stay float32: they are few and enter exponentials.
-FLOAT32_SUFFIXES = ("A_log", "D")
+FLOAT32_SUFFIXES = ("A_log", "D", "dt_bias")
 
 
 def round_weights(model):
@@ -19,53 +24,51 @@ def round_weights(model):
 
 
 def config_of(shape):
-    return {
-        "architectures": ["MambaForCausalLM"],
-        "model_type": "mamba",
+    common = {
         "vocab_size": shape.vocab_size,
         "hidden_size": shape.d_model,
         "state_size": shape.d_state,
         "num_hidden_layers": shape.n_layer,
         "layer_norm_epsilon": shape.norm_eps,
         "expand": shape.expand,
-        "intermediate_size": shape.d_inner,
         "conv_kernel": shape.d_conv,
         "use_bias": False,
         "use_conv_bias": True,
         "hidden_act": "silu",
         "initializer_range": 0.02,
         "residual_in_fp32": True,
-        "time_step_rank": shape.dt_rank,
-        "time_step_scale": 1.0,
-        "time_step_min": 0.001,
-        "time_step_max": 0.1,
-        "time_step_init_scheme": "random",
-        "time_step_floor": 0.0001,
+        "time_step_min": mamba1.DT_RANGE[0],
+        "time_step_max": mamba1.DT_RANGE[1],
+        "time_step_floor": mamba1.DT_RANGE[0],
         "rescale_prenorm_residual": False,
         "use_cache": True,
         "bos_token_id": corpus.END_OF_TEXT_ID,
-        "eos_token_id": corpus.END_OF_TEXT_ID,
+        "eos_token_id": EOS,
         "pad_token_id": corpus.END_OF_TEXT_ID,
         "tie_word_embeddings": True,
         "torch_dtype": "bfloat16",
     }
+    if isinstance(shape, mamba1.Shape):
+        return {"architectures": ["MambaForCausalLM"], "model_type": "mamba", "intermediate_size": shape.d_inner,
+                "time_step_rank": shape.dt_rank, "time_step_scale": 1.0, "time_step_init_scheme": "random", **common}
+    return {"architectures": ["Mamba2ForCausalLM"], "model_type": "mamba2", "num_heads": shape.n_heads,
+            "head_dim": shape.head_dim, "n_groups": 1, "chunk_size": 64, "rms_norm": True, **common}
 
 
 def generation_config():
     token = corpus.END_OF_TEXT_ID
-    return {"bos_token_id": token, "eos_token_id": token, "pad_token_id": token,
+    return {"bos_token_id": token, "eos_token_id": EOS, "pad_token_id": token,
             "do_sample": True, "temperature": 0.8, "top_p": 0.95}
 
 
 def tokenizer_config():
     token = corpus.END_OF_TEXT
-    added = {"content": token, "lstrip": False, "rstrip": False, "normalized": False,
-             "single_word": False, "special": True}
+    options = {"lstrip": False, "rstrip": False, "normalized": False, "single_word": False, "special": True}
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "add_prefix_space": False,
         "add_bos_token": False,
-        "added_tokens_decoder": {str(corpus.END_OF_TEXT_ID): added},
+        "added_tokens_decoder": {str(i): {"content": t, **options} for i, t in enumerate(corpus.SPECIAL)},
         "bos_token": token,
         "eos_token": token,
         "pad_token": token,
@@ -75,98 +78,33 @@ def tokenizer_config():
     }
 
 
-def book_title(stem):
-    """Peter-Pan_16 -> Peter Pan (Project Gutenberg 16)"""
-    title, _, number = stem.partition("_")
-    title = title.replace("-s-", "'s-").replace("-", " ")
-    return f"{title} (Project Gutenberg {number})" if number else title
-
-
-def card(name, shape, facts):
-    """The model card. `facts` is what train_bundled.py measured."""
-    f = facts
-    books = "\n".join(f"- {book_title(stem)}" for stem in f["books"])
-    note = f"\n- {f['note']}" if f["note"] else ""
-    return f"""---
-license: cc0-1.0
-language: en
-pipeline_tag: text-generation
-tags: [mamba, text-generation, fairy-tales]
----
-# {name}
-
-A small Mamba-1 language model that writes English in the manner of old fairy tales. It
-ships with krait so that there is something to run without a download.
-
-| | |
-|---|---|
-| parameters | {f["parameters"]:,} |
-| shape | d_model {shape.d_model}, n_layer {shape.n_layer}, d_inner {shape.d_inner}, d_state {shape.d_state}, d_conv {shape.d_conv}, dt_rank {shape.dt_rank} |
-| vocabulary | {shape.vocab_size} tokens, byte-level BPE trained on the same text |
-| weights | bfloat16 (`A_log` and `D` float32), head tied to the embedding |
-| state | constant size: {f["state_bytes"]:,} bytes in float32, whatever the length of the text |
-
-## Results
-
-| held-out text ({f["held_out_bytes"]:,} bytes, {f["held_out_tokens"]:,} tokens) | loss per token | bits per byte |
-|---|---|---|
-| windows of {f["eval_window"]} tokens, each from an empty state | {f["loss"]:.4f} | {f["bits_per_byte"]:.4f} |
-| read as one stream, state carried throughout | {f["stream_loss"]:.4f} | {f["stream_bits_per_byte"]:.4f} |
-
-Loss is the mean negative log-likelihood in nats, computed in float32 with the rounded
-weights of this folder. Training loss at the end, over the last {f["log_every"]} steps: {f["train_loss"]:.4f}.
-`training_log.csv` has the course of both.
-
-## Training
-
-- Text: {f["train_bytes"]:,} bytes in {f["train_documents"]} documents ({f["epoch_tokens"]:,} tokens) from the {len(f["books"])}
-  books below. Tables of contents and editors' notes were removed; a title in capitals
-  starts a new document; documents end with `<|endoftext|>`. The last {corpus.HELD_OUT_SHARE:.0%} of every book were held
-  out, from the tokenizer too.
-- {f["steps"]:,} steps of {f["batch"]} windows of {f["length"]} tokens: {f["tokens"]:,} tokens, {f["tokens"] / f["epoch_tokens"]:.1f} epochs. Windows of a stream
-  follow each other and carry the state; it is emptied at random, {f["reset_share"]:.0%} of the time.
-- AdamW (betas 0.9 and 0.95, weight decay {f["weight_decay"]} on matrices), peak learning rate {f["learning_rate"]} after
-  {f["warmup"]} warm-up steps, cosine to {f["final_share"]:.0%} of it, gradient norm clipped at {f["clip"]}. Products in
-  bfloat16, everything else in float32. Seed {f["seed"]}.
-- Hardware: {f["hardware"]}; {f["minutes"]:.0f} minutes. PyTorch {f["torch"]}.
-- Made by `tools/train_bundled.py`.{note}
-
-## Sample
-
-Temperature 0.8, prompt "{f["prompt"]}", first attempt:
-
-> {f["sample"].replace(chr(10), chr(10) + "> ")}
-
-## Limits
-
-It knows only these books. It writes sentences and dialogue in their style, loses the thread
-of a plot after a paragraph or two, answers no questions and follows no instructions. The
-books are of the 19th and early 20th century, and so are their manners and prejudices; the
-model can reproduce both, as well as short passages from the books themselves.
-
-## Licence
-
-The books are in the public domain in the United States. The weights, tokenizer and this
-card are dedicated to the public domain under CC0 1.0.
-
-## Books
-
-{books}
-"""
-
-
-def write_folder(folder, name, model, tokenizer, facts, log_lines):
+def write_folder(folder, model, tokenizer, log_lines, report):
+    """Weights rounded to what the file holds. `report` is a dict of what was measured."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {}
     for key, parameter in model.state_dict().items():
         dtype = torch.float32 if key.endswith(FLOAT32_SUFFIXES) else torch.bfloat16
-        tensors[key] = parameter.detach().cpu().to(dtype).contiguous()
+        tensors[key] = parameter.detach().to(dtype).cpu().contiguous()
     weights = folder / "model.safetensors"
     save_file(tensors, weights, metadata={"format": "pt"})
     weights.chmod(0o644)  # save_file makes it private to its owner
     tokenizer.save(str(folder / "tokenizer.json"))
+    shutil.copyfile(CHAT_TEMPLATE, folder / "chat_template.jinja")
     for file, content in (("config.json", config_of(model.shape)), ("generation_config.json", generation_config()),
-                          ("tokenizer_config.json", tokenizer_config())):
+                          ("tokenizer_config.json", tokenizer_config()), ("training.json", report)):
         (folder / file).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     (folder / "training_log.csv").write_text("\n".join(log_lines) + "\n", encoding="utf-8")
-    (folder / "README.md").write_text(card(name, model.shape, facts), encoding="utf-8")
+
+
+def pack(folder, file):
+    """The folder as one .tar; never a half-written one."""
+    partial = file.with_suffix(".partial")
+    with tarfile.open(partial, "w") as archive:
+        archive.add(folder, arcname=folder.name)
+    partial.replace(file)
+
+
+def load_weights(model, folder):
+    from safetensors.torch import load_file
+
+    model.load_state_dict({k: v.float() for k, v in load_file(pathlib.Path(folder) / "model.safetensors").items()})

@@ -314,7 +314,9 @@ std::vector<at::Tensor> scan_backward(const at::Tensor& dy, const at::Tensor& u,
 
 // ---- Cross-entropy -----------------------------------------------------------------------
 // logits (M, V), targets (M) -> per-row loss (M) and d(mean loss)/d(logits), in one go.
-std::vector<at::Tensor> cross_entropy(const at::Tensor& logits, const at::Tensor& targets) {
+// Losses of the rows and the gradient of their sum, both times the row's weight.
+std::vector<at::Tensor> cross_entropy(const at::Tensor& logits, const at::Tensor& targets,
+                                      const at::Tensor& weights) {
   const int64_t M = logits.size(0), V = logits.size(1);
   TORCH_CHECK(V % kLanes == 0 && logits.is_contiguous(), "expected contiguous rows of a multiple of 16 logits");
   at::Tensor loss = empty_f32({M}), grad = at::empty_like(logits);
@@ -334,9 +336,9 @@ std::vector<at::Tensor> cross_entropy(const at::Tensor& logits, const at::Tensor
       for (int64_t i = 1; i < kLanes; ++i) highest = std::max(highest, top[i]);
       for (int64_t v = 0; v < V; v += kLanes) total += exp_lanes(load(row + v) - highest);
       const float log_total = highest + std::log(sum(total));
-      const float scale = 1.0f / static_cast<float>(M);
+      const float scale = weights.data_ptr<float>()[m];
       for (int64_t v = 0; v < V; v += kLanes) store(out + v, exp_lanes(load(row + v) - log_total) * scale);
-      loss.data_ptr<float>()[m] = log_total - static_cast<float>(row[target]);
+      loss.data_ptr<float>()[m] = (log_total - static_cast<float>(row[target])) * scale;
       out[target] = static_cast<scalar_t>(static_cast<float>(out[target]) - scale);
     });
   });

@@ -1,8 +1,8 @@
-"""The three operations of Mamba-1 training that need more than a matrix product.
+"""The three operations of training that need more than a matrix product.
 
-Each exists twice: in plain PyTorch (any device, any float type; the definition) and as a
-compiled CPU kernel with its own gradient (mamba1_ops.cpp). `Ops` picks the kernel when the
-tensors allow it.
+Each exists in plain PyTorch (any device, any float type; the definition), as a compiled CPU
+kernel with its own gradient (mamba1_ops.cpp) and as Triton kernels for GPUs (scan_triton.py,
+pointwise_triton.py). `Ops` picks a kernel when the tensors allow it.
 
 Shapes: B batch, L sequence, C = d_inner, N = d_state, K = d_conv.
 """
@@ -39,8 +39,45 @@ def selective_scan_plain(u, dt_raw, z, B, C, A, D, dt_bias, h0):
     return (y * F.silu(z)).to(dtype), h
 
 
-def cross_entropy_plain(logits, targets):
-    return F.cross_entropy(logits.float(), targets)
+def selective_scan_chunked(u, dt_raw, z, B, C, A, D, dt_bias, h0, steps=64):
+    """The same for long sequences: all chunks of `steps` advance together, first for the states
+    they leave when they start from zero, then from the states that follow from these. Keeps only
+    its arguments for the backward pass."""
+    def scan(u, dt_raw, z, B, C, A, D, dt_bias, h0):
+        dtype, length = u.dtype, u.shape[1]
+        pad = -length % steps
+
+        def cut(t):  # (B, chunks, steps, X) in float32
+            t = F.pad(t.to(torch.promote_types(t.dtype, torch.float32)), (0, 0, 0, pad))
+            return t.unflatten(1, (-1, steps))
+
+        dt = F.softplus(dt_raw.float() + dt_bias)
+        x, dt, B, C = cut(dt * u), cut(dt), cut(B), cut(C)
+
+        def run(h, outputs):
+            for t in range(steps):
+                h = torch.exp(dt[:, :, t, None] * A) * h + x[:, :, t, None] * B[:, :, t, :, None]
+                if outputs is not None:
+                    outputs.append((h * C[:, :, t, :, None]).sum(dim=2))
+            return h
+
+        left = run(torch.zeros(*dt.shape[:2], *A.shape, device=u.device, dtype=dt.dtype), None)
+        decay = torch.exp(dt.sum(dim=2)[:, :, None] * A)
+        starts = [h0]
+        for chunk in range(dt.shape[1] - 1):
+            starts.append(decay[:, chunk] * starts[-1] + left[:, chunk])
+        outputs = []
+        h = run(torch.stack(starts, dim=1), outputs)
+        y = torch.stack(outputs, dim=2).flatten(1, 2)[:, :length] + D * u
+        return (y * F.silu(z.to(y.dtype))).to(dtype), h[:, -1]
+
+    from torch.utils.checkpoint import checkpoint
+    return checkpoint(scan, u, dt_raw, z, B, C, A, D, dt_bias, h0, use_reentrant=False)
+
+
+def cross_entropy_plain(logits, targets, weights):
+    """Weighted sum of the losses."""
+    return (F.cross_entropy(logits.float(), targets.long(), reduction="none") * weights).sum()
 
 
 def load_kernels():
@@ -52,39 +89,91 @@ def load_kernels():
     return load("krait_mamba1_ops", [str(source)], extra_cflags=flags, extra_ldflags=["-fopenmp"])
 
 
+def load_triton():
+    """The Triton kernels, if they work here: compared with the definitions first."""
+    from . import pointwise_triton, scan_triton
+
+    def random(*shape, scale=1.0, dtype=torch.bfloat16):
+        return (scale * torch.randn(*shape, device="cuda")).to(dtype).requires_grad_()
+
+    def compare(name, kernel, plain, inputs, bound):
+        exact = [t.detach().double().requires_grad_() for t in inputs]
+        got, want = kernel(*inputs), plain(*exact)
+        dy = torch.randn_like(got)
+        got.backward(dy)
+        want.backward(dy.double())
+        pairs = [(got, want), *((a.grad, b.grad) for a, b in zip(inputs, exact))]
+        errors = [((a.double() - b).norm() / b.norm()).item() for a, b in pairs]
+        print(f"Triton {name}: relative errors {' '.join(f'{e:.1e}' for e in errors)}", flush=True)
+        if not max(errors) < bound:
+            raise ValueError(f"Triton's {name} disagrees with its definition")
+
+    wide = [random(2, 75, 96), random(2, 75, 96, scale=2.0), random(2, 75, 96), random(2, 75, 16), random(2, 75, 16)]
+    full = [(-torch.exp(random(16, 96, dtype=torch.float32))).detach().requires_grad_(),
+            random(96, dtype=torch.float32), random(96, dtype=torch.float32)]
+    h0 = random(2, 16, 96, dtype=torch.float32).detach()
+    compare("selective scan", lambda *a: scan_triton.selective_scan(*a, h0)[0],
+            lambda *a: selective_scan_plain(*a, h0.double())[0], wide + full, 2e-2)
+    prefix = torch.zeros(2, 3, 96, device="cuda", dtype=torch.double)
+    compare("convolution", pointwise_triton.CausalConvSilu.apply, lambda *a: causal_conv_silu_plain(*a, prefix),
+            [random(2, 75, 96), random(4, 96, dtype=torch.float32), random(96, dtype=torch.float32)], 2e-2)
+    targets, weights = torch.randint(0, 1000, (64,), device="cuda"), torch.rand(64, device="cuda")
+    compare("cross-entropy", lambda x: pointwise_triton.CrossEntropy.apply(x * 1, targets, weights),
+            lambda x: (F.cross_entropy(x, targets, reduction="none") * weights.double()).sum(),
+            [random(64, 1000, scale=3.0)], 2e-2)
+    return pointwise_triton, scan_triton
+
+
 class Ops:
     """Chooses between kernel and plain form per call."""
 
-    def __init__(self, kernels="auto"):
-        self.kernels = None
+    def __init__(self, kernels="auto", device="cpu"):
+        self.kernels = self.triton = None
         if kernels == "plain":
             return
         try:
-            self.kernels = load_kernels()
+            if device == "cpu":
+                self.kernels = load_kernels()
+            else:
+                self.triton, self.triton_scan = load_triton()
         except Exception as error:
             if kernels == "compiled":
                 raise
-            print(f"CPU kernels unavailable, using plain PyTorch: {error}")
+            print(f"kernels unavailable, using plain PyTorch: {error}", flush=True)
 
     def _usable(self, x, fits):
         return self.kernels is not None and fits and x.device.type == "cpu" and x.dtype in KERNEL_DTYPES
 
-    def causal_conv_silu(self, x, weight, bias, prefix):
+    def causal_conv_silu(self, x, weight, bias, prefix=None):
+        """`prefix` None: nothing before the first column."""
+        if self.triton and prefix is None:
+            return self.triton.CausalConvSilu.apply(x, weight, bias)
+        if prefix is None:
+            prefix = x.new_zeros(x.shape[0], weight.shape[0] - 1, x.shape[2])
         fits = weight.shape[0] == KERNEL_D_CONV and x.shape[2] % KERNEL_LANES == 0
         if self._usable(x, fits):
             return _ConvKernel.apply(self.kernels, x, weight.contiguous(), bias, prefix)
         return causal_conv_silu_plain(x, weight, bias, prefix)
 
-    def selective_scan(self, u, dt_raw, z, B, C, A, D, dt_bias, h0):
+    def selective_scan(self, u, dt_raw, z, B, C, A, D, dt_bias, h0=None):
+        """`h0` None: zero."""
+        if h0 is None:
+            h0 = torch.zeros(u.shape[0], *A.shape, device=u.device)
+        if self.triton and u.shape[1] > 1:
+            return self.triton_scan.selective_scan(u, dt_raw, z, B, C, A, D, dt_bias, h0)
         fits = A.shape[0] == KERNEL_D_STATE and u.shape[2] % KERNEL_LANES == 0
         if self._usable(u, fits):
             return _ScanKernel.apply(self.kernels, u, dt_raw, z, B, C, A.contiguous(), D, dt_bias, h0)
-        return selective_scan_plain(u, dt_raw, z, B, C, A, D, dt_bias, h0)
+        scan = selective_scan_chunked if u.shape[1] > 128 else selective_scan_plain
+        return scan(u, dt_raw, z, B, C, A, D, dt_bias, h0)
 
-    def cross_entropy(self, logits, targets):
+    def cross_entropy(self, logits, targets, weights):
+        """The weighted sum of the losses; may use up the logits."""
+        if self.triton:
+            return self.triton.CrossEntropy.apply(logits, targets, weights)
         if self._usable(logits, logits.shape[1] % KERNEL_LANES == 0):
-            return _CrossEntropyKernel.apply(self.kernels, logits, targets)
-        return cross_entropy_plain(logits, targets)
+            return _CrossEntropyKernel.apply(self.kernels, logits, targets.long(), weights)
+        return cross_entropy_plain(logits, targets, weights)
 
 
 class _ConvKernel(torch.autograd.Function):
@@ -118,11 +207,11 @@ class _ScanKernel(torch.autograd.Function):
 
 class _CrossEntropyKernel(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, kernels, logits, targets):
-        loss, grad = kernels.cross_entropy(logits, targets)
+    def forward(ctx, kernels, logits, targets, weights):
+        losses, grad = kernels.cross_entropy(logits.contiguous(), targets.contiguous(), weights.contiguous())
         ctx.grad = grad
-        return loss.mean()
+        return losses.sum()
 
     @staticmethod
     def backward(ctx, dloss):
-        return None, ctx.grad.mul_(dloss), None
+        return None, ctx.grad.mul_(dloss), None, None

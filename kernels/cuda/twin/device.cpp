@@ -186,11 +186,7 @@ void copy_commit() {
   machine->yield_rarely(4);
 }
 
-void wait_for_predecessor(Site site) {
-  if (++machine->thread().predecessor_waits > 1)
-    machine->fail("wait_for_predecessor() a second time", site);
-  machine->yield_rarely(3);
-}
+void wait_for_predecessor(Site site) { machine->wait_for_predecessor(site); }
 
 void release_successor() { machine->yield_rarely(3); }
 

@@ -21,6 +21,7 @@ enum class State : uint8_t {
   shuffle,
   mma_bf16,
   load_matrices,
+  wait_for_predecessor,
   ended,
 };
 
@@ -35,6 +36,7 @@ struct Copy {
 
 struct Warp;
 struct Block;
+struct Grid;
 
 struct Thread {
   Place place;
@@ -87,6 +89,7 @@ class SharedMemory {
 };
 
 struct Block {
+  Grid* grid = nullptr;
   int64_t x = 0, y = 0;
   std::vector<Thread> threads;
   std::vector<Warp> warps;
@@ -96,9 +99,20 @@ struct Block {
   Site site;
 };
 
+// A launch that is under way.
+struct Grid {
+  Launch launch;
+  std::shared_ptr<const void> kernel;  // if the launch outlives the caller's
+  int64_t blocks = 0, started = 0, ended = 0;
+  int64_t next_block = 0, stride = 1;
+  bool open = false;  // wait_for_predecessor() is over
+  std::vector<std::unique_ptr<Block>> alive;
+};
+
 class Machine {
  public:
   void run(const Launch& launch, const Options& options);
+  void finish();
 
   // The rest is for the running thread.
 
@@ -112,6 +126,7 @@ class Machine {
   bool arrive(State what, Site site);
   void release_warp();
   void sync_block(Site site);
+  void wait_for_predecessor(Site site);
   // Lets others run, always or in one of 2^n cases.
   void yield();
   void yield_rarely(int n) {
@@ -132,21 +147,22 @@ class Machine {
   Fiber* take_fiber();
   void go_to(Thread* next);
   bool accepts(const Launch& launch);
-  void prepare(const Launch& launch, const Options& options);
-  void abandon();
+  void seed(const Options& options);
+  std::unique_ptr<Grid> start(const Launch& launch, const Options& options);
+  bool run_ready();
+  void run_to_end(std::unique_ptr<Grid> grid);
+  void give_up();
   uint64_t random() {
     random_ ^= random_ << 13;
     random_ ^= random_ >> 7;
     return random_ ^= random_ << 17;
   }
 
-  const Launch* launch_ = nullptr;
   uint64_t most_switches_ = 0, switches_ = 0;
   uint64_t random_ = 1, launches_ = 0, options_version_ = 0;
   uint64_t stay_ = 0;  // how long to stay with a warp
-  int64_t blocks_ = 0, started_ = 0, ended_ = 0;
-  int64_t next_block_ = 0, stride_ = 1;
-  std::vector<std::unique_ptr<Block>> alive_;
+  std::unique_ptr<Grid> held_;
+  std::vector<std::unique_ptr<Block>> unused_;
   std::vector<Warp*> ready_;
   Warp* warp_ = nullptr;  // whose lanes run for the time being
   Thread* thread_ = nullptr;
@@ -164,8 +180,7 @@ const char* name_of(State state);
 // "kernel Scale, block (1, 0), thread 37 of 256, at file:line: what", and what the threads of the
 // block wait for.
 std::string describe(const Launch& launch, const std::string& what);
-std::string describe(const Launch& launch, const Thread& thread, Site site,
-                     const std::string& what);
+std::string describe(const Thread& thread, Site site, const std::string& what);
 // Keeps the error, or ends the program with it.
 void report(const std::string& message);
 bool has_error();

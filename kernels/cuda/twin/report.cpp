@@ -101,6 +101,7 @@ const char* name_of(State state) {
     case State::shuffle: return "shuffle";
     case State::mma_bf16: return "mma_bf16";
     case State::load_matrices: return "load_matrices";
+    case State::wait_for_predecessor: return "wait_for_predecessor";
     case State::ended: return "";
   }
   return "";
@@ -110,9 +111,8 @@ std::string describe(const Launch& launch, const std::string& what) {
   return "kernel " + kernel_name(launch.name) + ": " + what;
 }
 
-std::string describe(const Launch& launch, const Thread& thread, Site site,
-                     const std::string& what) {
-  std::string text = "kernel " + kernel_name(launch.name) + ", block (" +
+std::string describe(const Thread& thread, Site site, const std::string& what) {
+  std::string text = "kernel " + kernel_name(thread.warp->block->grid->launch.name) + ", block (" +
                      std::to_string(thread.place.block_x) + ", " +
                      std::to_string(thread.place.block_y) + "), thread " +
                      std::to_string(thread.place.thread);

@@ -12,11 +12,12 @@
 // collectives that not all threads reach, or that meet others; addresses that an instruction does
 // not take; sources of copies that change under way; a thread that calls wait_for_predecessor() not
 // once; threads that wait in a loop without end; a launch that a GPU would refuse.
-// It cannot see wrong orders of memory between blocks, nor reads before wait_for_predecessor().
+// It cannot see wrong orders of memory between blocks.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "kernels/cuda/twin/arithmetic.h"
@@ -27,8 +28,12 @@ namespace krait::cuda {
 namespace twin {
 
 struct Options {
-  uint64_t seed = 1;                           // of the order in which threads run
-  int blocks_alive = 4;                        // at most, at once
+  uint64_t seed = 1;     // of the order in which threads run
+  int blocks_alive = 4;  // at most, at once
+  // Hold each launch until the next one on this thread of the system, or finish(), and begin it
+  // only after the threads of that next one have come to wait_for_predecessor(). So what a kernel
+  // does too early meets memory as it was before.
+  bool overlap = false;
   uint64_t most_switches = uint64_t{1} << 30;  // between threads, in a launch
   // Keep the first error for take_error(), end its launch and ignore all that follow. Otherwise an
   // error is written to stderr and the program aborts.
@@ -38,6 +43,8 @@ struct Options {
 // after a set_options() take the same ones again.
 void set_options(const Options& options);
 Options options();
+// Runs what this thread of the system launched and is still held.
+void finish() noexcept;
 // The first error since the last call; empty if there was none.
 std::string take_error();
 
@@ -66,6 +73,7 @@ struct Launch {
   void (*thread)(const void* kernel);
   const void* kernel;
   const char* name;  // of the kernel, in brackets: "[with Kernel = ...]"
+  std::shared_ptr<const void> (*copy)(const void* kernel);
 };
 void run(const Launch& launch) noexcept;
 
@@ -74,7 +82,10 @@ void run(int64_t blocks_x, int64_t blocks_y, int threads, size_t shared_bytes,
          const Kernel& kernel) noexcept {
   run(Launch{blocks_x, blocks_y, threads, Kernel::kThreads, shared_bytes,
              [](const void* k) { (*static_cast<const Kernel*>(k))(); }, &kernel,
-             __PRETTY_FUNCTION__});
+             __PRETTY_FUNCTION__,
+             [](const void* k) -> std::shared_ptr<const void> {
+               return std::make_shared<Kernel>(*static_cast<const Kernel*>(k));
+             }});
 }
 
 void copy_wait(int groups, Site site);

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/step.h"
 #include "krait/error.h"
+#include "src/backend/cuda/drawing.h"
 #include "src/backend/cuda/measure.h"
 #include "src/backend/cuda/memory.h"
 #include "src/backend/cuda/step_graphs.h"
@@ -123,17 +125,38 @@ class CudaBackend final : public Backend {
   bool begin_step(const StepKey& key) override {
     use_device(device_);
     loader_.rest();
-    return graphs_.begin(key);
+    chain_ = static_cast<CudaDrawing*>(key.chain);
+    const bool replayed = graphs_.begin(key, chain_ ? chain_->number() : 0);
+    if (replayed && chain_) std::exchange(chain_, nullptr)->replayed();
+    return replayed;
   }
-  bool end_step() override { return graphs_.end(); }
+  bool end_step() override {
+    const bool run = graphs_.end();
+    if (!run && chain_) chain_->not_run();
+    chain_ = nullptr;
+    return run;
+  }
+
+  std::unique_ptr<Drawing> drawing(int32_t rows, int32_t vocab) override {
+    return std::make_unique<CudaDrawing>(device_, stream(), rows, vocab);
+  }
+  void draw(Rows logits, Drawing& drawing) override {
+    use_device(device_);
+    static_cast<CudaDrawing&>(drawing).draw(logits);
+  }
 
   // ---- stack ------------------------------------------------------------------------------
   void embed(const Matrix& table, std::span<const int32_t> ids, Rows out) override {
     const CudaMatrix& m = get(table);
     KRAIT_CHECK(out.cols == m.cols && out.rows == static_cast<int64_t>(ids.size()));
+    const Stream queue = stream();
+    if (chain_) {
+      KRAIT_CHECK(chain_->vocab() <= m.rows);
+      cuda::embed(queue, m.weights, chain_->ids(), narrow(out.rows), get(out));
+      return;
+    }
     for (const int32_t id : ids) KRAIT_CHECK(id >= 0 && id < m.rows);
     graphs_.limit_ids(m.rows);
-    const Stream queue = stream();
     if (out.rows > 0) cuda::embed(queue, m.weights, inputs_.ids(ids), narrow(out.rows), get(out));
   }
 
@@ -350,6 +373,7 @@ class CudaBackend final : public Backend {
   WeightLoader loader_;
   StepInputs inputs_;
   StepGraphs graphs_;
+  CudaDrawing* chain_ = nullptr;  // of the step being issued
   Piece read_pieces_[2];
   DeviceMemory scratch_;
   int64_t scratch_bytes_ = 0;

@@ -64,6 +64,7 @@ void record(Stream stream, const Event& event);
 // ---- waiting --------------------------------------------------------------------------------
 void wait(const Event& event);
 void synchronize(Stream stream);
+bool is_done(Stream stream);                              // all that was queued
 double elapsed_ms(const Event& begin, const Event& end);  // both are done
 
 // ---- graphs ---------------------------------------------------------------------------------

@@ -133,6 +133,13 @@ void synchronize(Stream stream) {
   check_launches();
   check(cudaStreamSynchronize(native(stream)), "waiting for the GPU");
 }
+bool is_done(Stream stream) {
+  check_launches();
+  const cudaError_t error = cudaStreamQuery(native(stream));
+  if (error == cudaErrorNotReady) return false;
+  check(error, "waiting for the GPU");
+  return true;
+}
 double elapsed_ms(const Event& begin, const Event& end) {
   float ms = 0;
   check(cudaEventElapsedTime(&ms, native(begin), native(end)), "reading the time of events");

@@ -42,10 +42,10 @@ void StepGraphs::limit_ids(int64_t rows) noexcept {
   if (recording_) recording_->id_limit = rows;
 }
 
-StepGraphs::Entry& StepGraphs::find(const StepKey& key) {
+StepGraphs::Entry& StepGraphs::find(const StepKey& key, uint64_t chain) {
   const auto tokens = std::ssize(key.ids);
   for (Entry& e : entries_)
-    if (e.workspace == key.workspace && e.states == key.states.data &&
+    if (e.workspace == key.workspace && e.chain == chain && e.states == key.states.data &&
         e.slot_stride == key.states.slot_stride && e.tokens == tokens)
       return e;
   if (entries_.size() == kMostGraphs) {
@@ -56,6 +56,7 @@ StepGraphs::Entry& StepGraphs::find(const StepKey& key) {
   }
   Entry& e = entries_.emplace_back();
   e.workspace = key.workspace;
+  e.chain = chain;
   e.states = key.states.data;
   e.slot_stride = key.states.slot_stride;
   e.tokens = tokens;
@@ -63,20 +64,24 @@ StepGraphs::Entry& StepGraphs::find(const StepKey& key) {
 }
 
 void StepGraphs::replay(Entry& entry, const StepKey& key) {
-  for (const int32_t id : key.ids) KRAIT_CHECK(id >= 0 && id < entry.id_limit);
-  synchronize(stream_);  // the last replay may not have read its inputs yet
-  inputs_.write(key.ids, key.segments, entry.inputs.get());
+  if (entry.chain != 0) {
+    inputs_.set(key.ids, key.segments);  // nothing is copied while they stay the same
+  } else {
+    for (const int32_t id : key.ids) KRAIT_CHECK(id >= 0 && id < entry.id_limit);
+    synchronize(stream_);  // the last replay may not have read its inputs yet
+    inputs_.write(key.ids, key.segments, entry.inputs.get());
+  }
   launch(stream_, entry.graph);
 }
 
-bool StepGraphs::begin(const StepKey& key) {
+bool StepGraphs::begin(const StepKey& key, uint64_t chain) {
   abandon();
   if (!failure_.empty() || !is_decode(key)) {
     inputs_.set(key.ids, key.segments);
     return false;
   }
   if (moves_ != inputs_.moves()) clear();
-  Entry& entry = find(key);
+  Entry& entry = find(key, chain);
   if (entry.graph) {
     entry.used = ++clock_;
     replay(entry, key);
@@ -89,10 +94,14 @@ bool StepGraphs::begin(const StepKey& key) {
   }
   const auto count = std::ssize(key.ids);
   const int64_t bytes = StepInputs::bytes(count, count);
-  entry.inputs = allocate_pinned(bytes);
-  inputs_.write(key.ids, key.segments, entry.inputs.get());
+  if (chain != 0) {
+    inputs_.set(key.ids, key.segments);
+  } else {
+    entry.inputs = allocate_pinned(bytes);
+    inputs_.write(key.ids, key.segments, entry.inputs.get());
+  }
   begin_capture(stream_);
-  copy_to_device(stream_, entry.inputs.get(), inputs_.device(), bytes);
+  if (chain == 0) copy_to_device(stream_, entry.inputs.get(), inputs_.device(), bytes);
   recording_ = &entry;
   return false;
 }

@@ -16,8 +16,8 @@ class StepGraphs {
  public:
   StepGraphs(Stream stream, StepInputs& inputs) : stream_(stream), inputs_(inputs) {}
 
-  // As Backend::begin_step and end_step.
-  bool begin(const StepKey& key);
+  // As Backend::begin_step and end_step. `chain`: a number for key.chain, 0 for none.
+  bool begin(const StepKey& key, uint64_t chain = 0);
   bool end();
 
   // All ids of the step being recorded must be below that.
@@ -32,6 +32,7 @@ class StepGraphs {
  private:
   struct Entry {
     uint64_t workspace = 0;
+    uint64_t chain = 0;
     const float* states = nullptr;
     int64_t slot_stride = 0;
     int64_t tokens = 0;
@@ -42,7 +43,7 @@ class StepGraphs {
   };
 
   void abandon();
-  Entry& find(const StepKey& key);
+  Entry& find(const StepKey& key, uint64_t chain);
   void replay(Entry& entry, const StepKey& key);
 
   Stream stream_;

@@ -1,0 +1,80 @@
+"""Turns as tokens, and passages of the books that a conversation can quote."""
+import numpy as np
+
+from . import corpus, world
+
+# Words that a request for a passage can name.
+TOPICS = sorted(set(world.PEOPLE + world.ANIMALS + world.PLACES + world.THINGS + "man woman boy girl child".split()))
+
+
+class Writer:
+    """Collects ids and weights of a conversation, as chat_template.jinja writes it."""
+
+    def __init__(self, tokenizer):
+        self.tokenizer, self.cache = tokenizer, {}
+        self.ids, self.weights = [], []
+
+    def begin(self):
+        self.ids, self.weights = [corpus.END_OF_TEXT_ID], [0.0]
+        return self
+
+    def __len__(self):
+        return len(self.ids)
+
+    def encode(self, text):
+        ids = self.cache.get(text)
+        if ids is None:
+            ids = self.tokenizer.encode(text).ids
+            if len(text) < 100 and len(self.cache) < 200_000:
+                self.cache[text] = ids
+        return ids
+
+    def write(self, turns):
+        for role, content, weight in turns:
+            ids = self.encode(content) if isinstance(content, str) else content
+            self.ids.append(corpus.ROLE_IDS[role])
+            self.weights.append(0.0)
+            self.ids.extend(ids)
+            self.ids.append(corpus.END_OF_TURN_ID)
+            self.weights.extend([weight] * (len(ids) + 1))
+
+    def finish(self, length):
+        """ids (length + 1) and the weight of predicting each but the first."""
+        ids = np.array(self.ids[: length + 1], np.int64)
+        weights = np.array(self.weights[1 : length + 1], np.float32)
+        missing = length + 1 - len(ids)
+        return (np.pad(ids, (0, missing), constant_values=corpus.END_OF_TEXT_ID),
+                np.pad(weights, (0, length - len(weights))))
+
+
+class Passages:
+    """Paragraphs of the training text by the topic they mention."""
+
+    def __init__(self, tokens, starts, topics):
+        """starts: where paragraphs begin in `tokens`; topics (paragraph, topic) pairs, sorted."""
+        self.tokens, self.starts = tokens, starts
+        self.by_topic = {}
+        for paragraph, topic in topics:
+            self.by_topic.setdefault(TOPICS[topic], []).append(paragraph)
+        self.topics = [t for t in TOPICS if len(self.by_topic.get(t, ())) >= 10]
+
+    def pick(self, rng, max_tokens):
+        """ids of whole paragraphs, and the topic named in the first, or None."""
+        for _ in range(20):
+            word = rng.choice(self.topics) if rng.random() < 0.7 else None
+            first = rng.choice(self.by_topic[word]) if word else rng.randrange(len(self.starts) - 2)
+            last = first + 1
+            limit = rng.randint(max_tokens // 3, max_tokens)
+            while last < len(self.starts) - 1 and self.starts[last + 1] - self.starts[first] <= limit:
+                last += 1
+            ids = self.tokens[self.starts[first] : self.starts[last]].tolist()
+            if 20 <= len(ids) <= max_tokens and corpus.END_OF_TEXT_ID not in ids:
+                return self._trim(ids), word
+        return self._trim(ids[:max_tokens]), word
+
+    def _trim(self, ids):
+        while ids and ids[-1] in self.breaks:
+            ids.pop()
+        return ids
+
+    breaks = ()
