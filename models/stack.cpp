@@ -61,6 +61,8 @@ class StackModel final : public Model {
   Rows forward(const Step& step, StateView states, Workspace& workspace) const override;
 
  private:
+  void run(const Step& step, StateView states, Rows residual, Rows normed, Rows logits,
+           Scratch scratch) const;
   void head(std::span<const int32_t> logit_rows, Rows residual, Rows normed, Rows logits) const;
 
   Backend& backend_;
@@ -116,10 +118,17 @@ Rows StackModel::forward(const Step& step, StateView states, Workspace& workspac
   const Rows logits{w.logits->data, count, config_.embedding_rows, config_.embedding_rows};
 
   const StepKey key{w.number, step.ids, step.segments, step.logit_rows, states, step.chain};
-  if (backend_.begin_step(key)) return logits;
+  do {
+    if (backend_.begin_step(key)) break;
+    run(step, states, residual, normed, logits, Scratch(w.scratch->data, tokens));
+  } while (!backend_.end_step());
+  return logits;
+}
+
+void StackModel::run(const Step& step, StateView states, Rows residual, Rows normed, Rows logits,
+                     Scratch scratch) const {
   backend_.embed(*embedding_, step.ids, residual);
   for (const Block& block : blocks_) {
-    const Scratch scratch(w.scratch->data, tokens);
     const BlockNorm norm{block.norm.get(), config_.norm_eps};
     if (block.mixer->step(backend_, norm, step.segments, states, residual, scratch)) continue;
     backend_.rms_norm(residual, norm.weight, 1, norm.eps, normed);
@@ -127,8 +136,6 @@ Rows StackModel::forward(const Step& step, StateView states, Workspace& workspac
   }
   head(step.logit_rows, residual, normed, logits);
   if (step.chain) backend_.draw(logits, *step.chain);
-  backend_.end_step();
-  return logits;
 }
 
 // Only the rows asked for pass the head, gathered into consecutive rows of `normed`.

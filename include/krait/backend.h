@@ -155,7 +155,7 @@ struct DeviceInfo {
   int32_t threads = 1;          // host threads that an operation is split over; 0: none, a GPU
   DType act = DType::f32;       // what activations are rounded to for products with bf16 weights
   int32_t prefill_tokens = 64;  // tokens of a prompt that are best fed at once
-  std::string note;             // why `auto` found no GPU; empty where it was told to `warn`
+  std::string note;  // why `auto` found no GPU (unless told to `warn`), or what slows one down
 };
 
 // How the next tokens of a sequence are drawn where a device does it: as krait/sampler.h says,
@@ -220,10 +220,10 @@ class Backend {
   // ---- steps ------------------------------------------------------------------------------
   // A model calls these around the operations of one step, which are the same, in the same memory,
   // for every step of a workspace and its states with as many tokens, segments and logits. A
-  // backend may record them. True: all of them have been issued already; the step is over, without
-  // end_step().
+  // backend may record them. begin_step() true: all of them have been issued already; the step is
+  // over, without end_step(). end_step() false: none of them was run; the step begins again.
   virtual bool begin_step(const StepKey&) { return false; }
-  virtual void end_step() {}
+  virtual bool end_step() { return true; }
 
   // For logits of up to `rows` rows, of which the first `vocab` columns may be drawn. Null where
   // the host is to do it. Ends before the backend.

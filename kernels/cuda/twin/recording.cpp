@@ -3,5 +3,6 @@
 namespace krait::cuda::twin {
 
 constinit thread_local Work* recording = nullptr;
+constinit thread_local bool refuse_graphs = false;
 
 }  // namespace krait::cuda::twin

@@ -12,6 +12,9 @@ using Work = std::vector<std::function<void()>>;
 // Where this thread's work goes; null: it is done at once.
 extern constinit thread_local Work* recording;
 
+// For tests: no graph can be made of what was recorded.
+extern constinit thread_local bool refuse_graphs;
+
 template <class Function>
 void do_or_record(Function&& function) {
   if (recording) {

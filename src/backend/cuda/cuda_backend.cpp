@@ -66,7 +66,7 @@ class CudaBackend final : public Backend {
             .threads = 0,
             .act = act_,
             .prefill_tokens = kPrefillTokens,
-            .note = {}};
+            .note = graphs_.failure()};
   }
 
   // ---- memory -----------------------------------------------------------------------------
@@ -130,9 +130,11 @@ class CudaBackend final : public Backend {
     if (replayed && chain_) std::exchange(chain_, nullptr)->replayed();
     return replayed;
   }
-  void end_step() override {
+  bool end_step() override {
+    const bool run = graphs_.end();
+    if (!run && chain_) chain_->not_run();
     chain_ = nullptr;
-    graphs_.end();
+    return run;
   }
 
   std::unique_ptr<Drawing> drawing(int32_t rows, int32_t vocab) override {

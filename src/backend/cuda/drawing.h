@@ -24,6 +24,8 @@ class CudaDrawing final : public Drawing {
   void draw(krait::Rows logits);
   // One that was queued before runs again, as part of a graph.
   void replayed() noexcept { ++issued_; }
+  // The last one was not queued after all.
+  void not_run() noexcept { --issued_; }
 
   // What was drawn last, in device memory.
   const int32_t* ids() const noexcept { return reinterpret_cast<const int32_t*>(ids_.get()); }

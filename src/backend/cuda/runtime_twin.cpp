@@ -82,6 +82,7 @@ double elapsed_ms(const Event& begin, const Event& end) {
 void begin_capture(Stream) { twin::recording = new twin::Work; }
 Graph end_capture(Stream) {
   const std::unique_ptr<twin::Work> work(std::exchange(twin::recording, nullptr));
+  if (twin::refuse_graphs) throw Failure("no graph");
   return Graph(new GraphHandle{std::move(*work)});
 }
 void launch(Stream, const Graph& graph) {

@@ -76,7 +76,7 @@ void StepGraphs::replay(Entry& entry, const StepKey& key) {
 
 bool StepGraphs::begin(const StepKey& key, uint64_t chain) {
   abandon();
-  if (!is_decode(key)) {
+  if (!failure_.empty() || !is_decode(key)) {
     inputs_.set(key.ids, key.segments);
     return false;
   }
@@ -106,11 +106,18 @@ bool StepGraphs::begin(const StepKey& key, uint64_t chain) {
   return false;
 }
 
-void StepGraphs::end() {
-  if (!recording_) return;
+bool StepGraphs::end() {
+  if (!recording_) return true;
   Entry& entry = *std::exchange(recording_, nullptr);
-  entry.graph = end_capture(stream_);
+  try {
+    entry.graph = end_capture(stream_);
+  } catch (const Failure& e) {  // slower without, but right
+    failure_ = std::string("steps run without graphs: ") + e.what();
+    inputs_.forget();
+    return false;
+  }
   launch(stream_, entry.graph);
+  return true;
 }
 
 }  // namespace krait::cuda

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "krait/backend.h"
@@ -17,7 +18,7 @@ class StepGraphs {
 
   // As Backend::begin_step and end_step. `chain`: a number for key.chain, 0 for none.
   bool begin(const StepKey& key, uint64_t chain = 0);
-  void end();
+  bool end();
 
   // All ids of the step being recorded must be below that.
   void limit_ids(int64_t rows) noexcept;
@@ -25,6 +26,8 @@ class StepGraphs {
   void clear() noexcept;
   // Nothing may be allocated meanwhile.
   bool recording() const noexcept { return recording_ != nullptr; }
+  // Why no steps are recorded any more; empty where they are.
+  const std::string& failure() const noexcept { return failure_; }
 
  private:
   struct Entry {
@@ -49,6 +52,7 @@ class StepGraphs {
   Entry* recording_ = nullptr;
   int64_t moves_ = 0;  // of the inputs, when the graphs were recorded
   uint64_t clock_ = 0;
+  std::string failure_;
 };
 
 }  // namespace krait::cuda

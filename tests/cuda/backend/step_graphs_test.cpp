@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/cuda/twin/recording.h"
+
 namespace krait {
 namespace {
 
@@ -18,12 +20,13 @@ class StepGraphsTest : public testing::Test {
       rows.push_back(i);
     }
     const auto size = static_cast<int64_t>(ids.size() * sizeof(int32_t));
-    const bool replayed = graphs_.begin({workspace, ids, segments, rows, {nullptr, 0}});
-    if (!replayed) {
+    bool replayed = false;
+    do {
+      replayed = graphs_.begin({workspace, ids, segments, rows, {nullptr, 0}});
+      if (replayed) break;
       graphs_.limit_ids(1000);
       cuda::copy_on_device(nullptr, inputs_.ids(ids), out_.get(), size);
-      graphs_.end();
-    }
+    } while (!graphs_.end());
     std::vector<int32_t> found(ids.size());
     cuda::copy_to_host(nullptr, out_.get(), found.data(), size);
     EXPECT_EQ(found, ids);
@@ -76,6 +79,16 @@ TEST_F(StepGraphsTest, AStepThatFailedWhileItWasRecordedIsRecordedAgain) {
   EXPECT_FALSE(graphs_.begin({1, ids, {&segment, 1}, rows, {nullptr, 0}}));  // and no end()
   EXPECT_FALSE(step(1, {2}));
   EXPECT_TRUE(step(1, {3}));
+}
+
+TEST_F(StepGraphsTest, WhereNoGraphCanBeMadeStepsRunOneByOne) {
+  for (int i = 0; i < 3; ++i) step(1, {i});
+  EXPECT_EQ(graphs_.failure(), "");
+  cuda::twin::refuse_graphs = true;
+  for (int i = 0; i < 5; ++i) EXPECT_FALSE(step(2, {i}));
+  cuda::twin::refuse_graphs = false;
+  EXPECT_EQ(graphs_.failure(), "steps run without graphs: no graph");
+  EXPECT_FALSE(step(1, {7}));
 }
 
 }  // namespace
