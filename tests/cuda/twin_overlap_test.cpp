@@ -97,6 +97,17 @@ TEST_F(TwinOverlap, ALaunchIsHeldUntilTheNextOrFinish) {
   EXPECT_EQ(y[0], 31);
 }
 
+TEST_F(TwinOverlap, AHeldLaunchKeepsItsArguments) {
+  use_seed(1);
+  std::vector<float> x(kThreads, 1), y(kThreads, 0), z(kThreads, 0);
+  Step step{x.data(), y.data()};
+  twin::run(1, 1, kThreads, 0, step);
+  step.out = z.data();
+  twin::finish();
+  EXPECT_EQ(y[0], 3);
+  EXPECT_EQ(z[0], 0);
+}
+
 struct Fails {
   static constexpr int kThreads = 64;
   static constexpr int kMinBlocks = 1;
@@ -116,9 +127,10 @@ TEST_F(TwinOverlap, AnErrorEndsHeldLaunchesToo) {
     launch(nullptr, shape, Step{x.data(), y.data()});
     launch(nullptr, shape, Fails{before});
     launch(nullptr, shape, Step{y.data(), z.data()});
-    twin::finish();
     EXPECT_THAT(twin::take_error(),
                 testing::HasSubstr(before ? "shuffle() is 40" : "shuffle() is 50"));
+    twin::finish();
+    EXPECT_EQ(twin::take_error(), "");
     EXPECT_EQ(y[0], before ? 0 : 3);
     EXPECT_EQ(z[0], 0);
     twin::finish();

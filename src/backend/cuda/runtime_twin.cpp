@@ -1,10 +1,12 @@
-// The runtime of the twin: device memory is host memory, and everything is done at once.
+// The runtime of the twin: device memory is host memory, and all is done at once, but that kernels
+// may be held until another follows (twin::Options::overlap) or something here depends on them.
 #include <chrono>
 #include <cstring>
 #include <new>
 #include <utility>
 
 #include "kernels/cuda/twin/recording.h"
+#include "kernels/cuda/twin/twin.h"
 #include "krait/error.h"
 #include "src/backend/cuda/runtime.h"
 
@@ -22,6 +24,7 @@ std::byte* allocate(int64_t bytes) {
 void release(std::byte* memory) noexcept { ::operator delete(memory, kAlignment); }
 void move(const void* from, void* to, int64_t bytes) {
   twin::do_or_record([=] {
+    twin::finish();
     if (bytes > 0) std::memmove(to, from, static_cast<size_t>(bytes));
   });
 }
@@ -42,7 +45,10 @@ void use_device(int32_t device) { KRAIT_CHECK(device == 0); }
 MemoryInfo memory_info() { return {kMemory, kMemory}; }
 int32_t multiprocessors() { return 2; }
 
-void ReleaseDevice::operator()(std::byte* memory) const noexcept { release(memory); }
+void ReleaseDevice::operator()(std::byte* memory) const noexcept {
+  twin::finish();
+  release(memory);
+}
 void ReleasePinned::operator()(std::byte* memory) const noexcept { release(memory); }
 void ReleaseStream::operator()(StreamHandle*) const noexcept {}
 void ReleaseEvent::operator()(EventHandle* event) const noexcept { delete event; }
@@ -67,14 +73,24 @@ void copy_to_host(Stream, const void* device, void* host, int64_t bytes) {
 void copy_on_device(Stream, const void* from, void* to, int64_t bytes) { move(from, to, bytes); }
 void fill_zeros(Stream, void* device, int64_t bytes) {
   twin::do_or_record([=] {
+    twin::finish();
     if (bytes > 0) std::memset(device, 0, static_cast<size_t>(bytes));
   });
 }
-void record(Stream, const Event& event) { event->at = Clock::now(); }
+void record(Stream, const Event& event) {
+  if (!twin::recording) twin::finish();
+  event->at = Clock::now();
+}
 
-void wait(const Event&) { KRAIT_CHECK(!twin::recording); }
-void synchronize(Stream) { KRAIT_CHECK(!twin::recording); }
-bool is_done(Stream) { return true; }
+void wait(const Event&) { synchronize(nullptr); }
+void synchronize(Stream) {
+  KRAIT_CHECK(!twin::recording);
+  twin::finish();
+}
+bool is_done(Stream) {
+  twin::finish();
+  return true;
+}
 double elapsed_ms(const Event& begin, const Event& end) {
   return std::chrono::duration<double, std::milli>(end->at - begin->at).count();
 }
