@@ -101,6 +101,7 @@ const char* name_of(State state) {
     case State::shuffle: return "shuffle";
     case State::mma_bf16: return "mma_bf16";
     case State::load_matrices: return "load_matrices";
+    case State::barrier_wait: return "barrier_wait";
     case State::ended: return "";
   }
   return "";
