@@ -9,15 +9,18 @@
 #pragma once
 
 #include "kernels/cuda/device.h"
+#if !defined(__CUDACC__)
+#include "kernels/cuda/twin/bulk_copy.h"
+#endif
 
 namespace krait::cuda {
+
+#if defined(__CUDACC__)
 
 // In shared memory.
 struct alignas(8) CopyBarrier {
   uint64_t state;
 };
-
-#if defined(__CUDACC__)
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
 #define KRAIT_BULK_COPIES 1
@@ -93,22 +96,6 @@ KRAIT_DEVICE void order_bulk_copies() {
 #endif
 }
 
-#else
-
-inline constexpr bool kBulkCopies = true;
-
-// A copy happens as late as it may: when the end of its phase is seen. Until then its destination
-// holds 0xff.
-void barrier_init(CopyBarrier* barrier, int arrivals, twin::Site site = twin::Site::here());
-inline void publish_barriers() {}
-void barrier_arrive(CopyBarrier* barrier, twin::Site site = twin::Site::here());
-void barrier_arrive_expecting(CopyBarrier* barrier, int bytes,
-                              twin::Site site = twin::Site::here());
-void barrier_wait(CopyBarrier* barrier, int parity, twin::Site site = twin::Site::here());
-void bulk_copy(std::byte* to, const void* from, int bytes, CopyBarrier* barrier,
-               twin::Site site = twin::Site::here());
-inline void order_bulk_copies() {}
-
-#endif
+#endif  // the twin declares the same
 
 }  // namespace krait::cuda

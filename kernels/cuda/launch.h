@@ -86,7 +86,7 @@ void launch(Stream stream, const Shape& shape, const Kernel& kernel) noexcept {
 inline int multiprocessors() noexcept { return 3; }
 template <class Kernel>
 int code_version() noexcept {
-  return 90;
+  return twin::options().code_version;
 }
 
 template <class Kernel>

@@ -36,6 +36,26 @@ KRAIT_DEVICE void warpgroup_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");
 #endif
 }
+// A warpgroup's registers for each thread, of those that all the block's began with: the more for
+// some, the fewer for others. Multiples of 8.
+template <int N>
+KRAIT_DEVICE void warpgroup_more_registers() {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(N));
+#endif
+}
+template <int N>
+KRAIT_DEVICE void warpgroup_fewer_registers() {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(N));
+#endif
+}
+// Before warpgroup_begin(): operands are computed up to here.
+KRAIT_DEVICE void warpgroup_own([[maybe_unused]] uint32_t (&a)[4]) {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  asm volatile("" : "+r"(a[0]), "+r"(a[1]), "+r"(a[2]), "+r"(a[3])::"memory");
+#endif
+}
 // After warpgroup_wait(): sums are only touched from here on.
 KRAIT_DEVICE void warpgroup_own([[maybe_unused]] float (&sums)[16][4]) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)

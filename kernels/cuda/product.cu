@@ -41,9 +41,7 @@ void product_as(Stream stream, const Product& p) noexcept {
     return;
   }
   split_rows<Parts>(stream, p);
-  if constexpr (F == Format::f32 || F == Format::f16 || F == Format::bf16) {
-    if (wide_product<F, Parts>(stream, p)) return;  // 128 rows, 128 columns
-  }
+  if (wide_product<F, Parts>(stream, p)) return;  // 128 rows, 128 columns
   if (p.w.rows <= 256)
     many_product<F, Parts, 2, 2, 1, 4, false>(stream, p);
   else if constexpr (F == Format::bf16)
@@ -56,7 +54,9 @@ void product_as(Stream stream, const Product& p) noexcept {
 
 int64_t product_scratch(const Weights& w, int32_t tokens, bool round) noexcept {
   if (!is_split(w.format, tokens, round)) return 0;
-  return parts_bytes(tokens, parts_of(w.format, round), w.cols);
+  const int parts = parts_of(w.format, round);
+  return parts_bytes(tokens, parts, w.cols) +
+         (w.format == Format::q4_k ? column_sums_bytes(tokens, parts, w.cols) : 0);
 }
 
 void product(Stream stream, const Product& p) noexcept {

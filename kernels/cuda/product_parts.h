@@ -68,6 +68,55 @@ struct SplitRows {
   }
 };
 
+// The sums of 32 activations of a column, in the order of mma_bf16, which weights with a minimum
+// need: for a column block and chunk, [2][128] floats.
+inline constexpr int kColumnSumsBytes = 2 * kWideColumns * 4;
+constexpr int64_t column_sums_bytes(int64_t tokens, int parts, int64_t cols) noexcept {
+  return parts_bytes(tokens, parts, cols) / kColumnsBytes * kColumnSumsBytes;
+}
+
+struct SumColumns {
+  static constexpr int kThreads = kWideColumns / 8 * kWarp;  // a warp for eight columns
+  static constexpr int kMinBlocks = 2;
+  const std::byte* parts;
+  std::byte* sums;
+
+  KRAIT_DEVICE void operator()() const {
+    release_successor();
+    wait_for_predecessor();
+    const int64_t block = int64_t{block_x()} * blocks_y() + block_y();
+    const std::byte* columns = parts + block * kColumnsBytes;
+    auto* to = reinterpret_cast<float*>(sums + block * kColumnSumsBytes);
+    const int lane = lane_index(), first = warp_index() * 8;
+    KRAIT_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      float d[4] = {};
+      KRAIT_UNROLL
+      for (int step = 2 * half; step < 2 * half + 2; ++step) {
+        uint32_t b[2];
+        KRAIT_UNROLL
+        for (int i = 0; i < 2; ++i)
+          b[i] = *reinterpret_cast<const uint32_t*>(
+              columns + column_piece(first + lane / 4, step * 2 + i) + lane % 4 * 4);
+        mma_ones(d, b);
+      }
+      if (lane < 4) {
+        to[half * kWideColumns + first + lane * 2] = d[0];
+        to[half * kWideColumns + first + lane * 2 + 1] = d[1];
+      }
+    }
+  }
+};
+
+inline void sum_columns(Stream stream, const std::byte* parts, int column_blocks, int chunks,
+                        std::byte* sums) noexcept {
+  Shape shape;
+  shape.blocks_x = column_blocks;
+  shape.blocks_y = chunks;
+  shape.threads = SumColumns::kThreads;
+  launch(stream, shape, SumColumns{parts, sums});
+}
+
 template <int Parts>
 void split_rows(Stream stream, const Product& p) noexcept {
   using Kernel = SplitRows<Parts>;

@@ -18,7 +18,7 @@
 namespace krait::cuda {
 
 // What lies in a stage: the activations of 128 columns, then for each of eight row tiles its
-// weights, then for each its scales.
+// weights, then for each its scales; then the sums of the activations, block by block.
 template <Format F>
 struct WideStage {
   static constexpr bool kScaled = steps_per_scale(F) > 0;
@@ -26,18 +26,20 @@ struct WideStage {
   static constexpr int kTileAll = loads_per_tile(F) * kTileBytes;
   static constexpr int kWeightBytes = kChunk / tile_cols(F) * kTileAll;  // of a row tile
   static constexpr int kScaleBytes = kScaled ? 64 : 0;                   // of a row tile
+  static constexpr int kSuperBytes = F == Format::q4_k ? 64 : F == Format::q6_k ? 32 : 0;
+  static constexpr int kColumnSumBytes = F == Format::q4_k ? kColumnSumsBytes : 0;
   static constexpr int kScales = kColumnsBytes + kRowTiles * kWeightBytes;
-  static constexpr int kBytes = (kScales + kRowTiles * kScaleBytes + 1023) / 1024 * 1024;
+  static constexpr int kColumnSums = kScales + kRowTiles * (kScaleBytes + kSuperBytes);
+  static constexpr int kBytes = (kColumnSums + kColumnSumBytes + 1023) / 1024 * 1024;
   static constexpr int kCount = std::min((225 << 10) / kBytes, 8);
-  static_assert(F != Format::q4_k && F != Format::q6_k);  // whose scales lie otherwise
 };
 
 template <Format F, int Parts>
 struct WideProduct {
   using Stage = WideStage<F>;
   static constexpr bool kScaled = Stage::kScaled;
-  static constexpr int kConsumers = Stage::kRowTiles;  // warps; one more brings the chunks
-  static constexpr int kThreads = (kConsumers + 1) * kWarp;
+  static constexpr int kConsumers = Stage::kRowTiles;  // warps; four more bring the chunks
+  static constexpr int kThreads = (kConsumers + 4) * kWarp;
   static constexpr int kMinBlocks = 1;
   static constexpr int kColumns = columns_per_token(Parts);
   static constexpr int kWeightParts = weight_parts(F);
@@ -52,16 +54,20 @@ struct WideProduct {
   Layout layout;
   int32_t tokens = 0, slices = 1, chunks = 1, row_blocks = 0, column_blocks = 0;
   const std::byte* parts = nullptr;
+  const std::byte* column_sums = nullptr;
   const float* bias = nullptr;
   Rows out;
   bool accumulate = false;
 
   using Sums = float[16][4];
 
-  struct Operands {
-    uint32_t a[kGroupSteps][kWeightParts][4];
+  // The weights of a group, as they come and as they are multiplied.
+  static constexpr int kGroupTiles = (kGroupSteps + steps_per_tile(F) - 1) / steps_per_tile(F);
+  struct RawGroup {
+    RawTile<F> tiles[kGroupTiles];
     Scale scale;
   };
+  using Operands = uint32_t[kGroupSteps][kWeightParts][4];
 
   // The stages, 1024-byte aligned, with barriers behind them.
   struct Ring {
@@ -101,23 +107,29 @@ struct WideProduct {
       Ring ring;
       if (thread_index() == 0) {
         for (int i = 0; i < Stage::kCount; ++i) {
-          barrier_init(ring.full(i), 1);
+          barrier_init(ring.full(i), kProducers);
           barrier_init(ring.empty(i), kConsumers);
         }
         publish_barriers();
       }
       wait_for_predecessor();
       sync_block();
-      if (warp_index() < kConsumers)
+      if (warp_index() < kConsumers) {
+        warpgroup_more_registers<232>();
         consume(ring);
-      else if (lane_index() == 0)
-        produce(ring);
+      } else {
+        warpgroup_fewer_registers<40>();
+        const int producer = warp_index() - kConsumers;
+        if (producer < kProducers && lane_index() == 0) produce(ring, producer);
+      }
     }
   }
 
-  // ---- the thread that copies -------------------------------------------------------------------
+  // ---- the threads that copy --------------------------------------------------------------------
 
-  KRAIT_DEVICE void produce(Ring ring) const {
+  static constexpr int kProducers = kScaled ? 2 : 1;
+
+  KRAIT_DEVICE void produce(Ring ring, int producer) const {
     order_bulk_copies();
     for (int i = block_x(); i < tiles(); i += blocks_x()) {
       const Tile tile = tile_at(i);
@@ -125,34 +137,57 @@ struct WideProduct {
           parts + parts_offset(int64_t{tile.column} * kWideColumns, 0, chunks);
       for (int chunk = 0; chunk < chunks; ++chunk) {
         barrier_wait(ring.empty(ring.at), ring.parity ^ 1);
-        fetch(ring.stage(), columns + int64_t{chunk} * kColumnsBytes, tile.row, chunk,
-              ring.full(ring.at));
+        if (producer == 0)
+          fetch(ring.stage(), columns + int64_t{chunk} * kColumnsBytes, tile.row, chunk,
+                ring.full(ring.at));
+        else
+          fetch_scales(ring.stage(), tile, chunk, ring.full(ring.at));
         ring.advance();
       }
     }
   }
 
+  KRAIT_DEVICE int row_tiles_of(int row_block) const {
+    return static_cast<int>(
+        at_most(Stage::kRowTiles, layout.row_tiles - int64_t{row_block} * Stage::kRowTiles));
+  }
+
   KRAIT_DEVICE void fetch(std::byte* stage, const std::byte* columns, int row_block, int chunk,
                           CopyBarrier* full) const {
-    const int64_t first = int64_t{row_block} * Stage::kRowTiles;
-    const int row_tiles = static_cast<int>(at_most(Stage::kRowTiles, layout.row_tiles - first));
-    const int64_t weights_at = int64_t{chunk} * Stage::kWeightBytes;
-    const int64_t scales_at = int64_t{chunk} * Stage::kScaleBytes;
-    const int weights =
-        static_cast<int>(at_most(Stage::kWeightBytes, layout.row_tile_bytes - weights_at));
-    const int scales =
-        static_cast<int>(at_most(Stage::kScaleBytes, layout.scale_bytes - scales_at));
-    barrier_arrive_expecting(full,
-                             kColumnsBytes + row_tiles * (kScaled ? weights + scales : weights));
+    const int row_tiles = row_tiles_of(row_block);
+    const int64_t at = int64_t{chunk} * Stage::kWeightBytes;
+    const int bytes = static_cast<int>(at_most(Stage::kWeightBytes, layout.row_tile_bytes - at));
+    barrier_arrive_expecting(full, kColumnsBytes + row_tiles * bytes);
     bulk_copy(stage, columns, kColumnsBytes, full);
-    for (int r = 0; r < row_tiles; ++r)
-      bulk_copy(stage + kColumnsBytes + r * Stage::kWeightBytes,
-                w.tiles + (first + r) * layout.row_tile_bytes + weights_at, weights, full);
-    if constexpr (kScaled) {
-      for (int r = 0; r < row_tiles; ++r)
-        bulk_copy(stage + Stage::kScales + r * Stage::kScaleBytes,
-                  w.scales + (first + r) * layout.scales_stride() + scales_at, scales, full);
+    const std::byte* from =
+        w.tiles + int64_t{row_block} * Stage::kRowTiles * layout.row_tile_bytes + at;
+    for (int r = 0; r < row_tiles; ++r, from += layout.row_tile_bytes)
+      bulk_copy(stage + kColumnsBytes + r * Stage::kWeightBytes, from, bytes, full);
+  }
+
+  KRAIT_DEVICE void fetch_scales(std::byte* stage, const Tile& tile, int chunk,
+                                 CopyBarrier* full) const {
+    const int row_tiles = row_tiles_of(tile.row);
+    const int64_t at = int64_t{chunk} * Stage::kScaleBytes;
+    const int bytes = static_cast<int>(at_most(Stage::kScaleBytes, layout.scale_bytes - at));
+    barrier_arrive_expecting(full,
+                             row_tiles * (bytes + Stage::kSuperBytes) + Stage::kColumnSumBytes);
+    const std::byte* from =
+        w.scales + int64_t{tile.row} * Stage::kRowTiles * layout.scales_stride();
+    std::byte* to = stage + Stage::kScales;
+    for (int r = 0; r < row_tiles; ++r) {
+      bulk_copy(to, from + at, bytes, full);
+      if constexpr (Stage::kSuperBytes > 0)
+        bulk_copy(to + Stage::kScaleBytes,
+                  from + layout.scale_bytes + chunk / 4 * Stage::kSuperBytes, Stage::kSuperBytes,
+                  full);
+      from += layout.scales_stride();
+      to += Stage::kScaleBytes + Stage::kSuperBytes;
     }
+    if constexpr (Stage::kColumnSumBytes > 0)
+      bulk_copy(stage + Stage::kColumnSums,
+                column_sums + (int64_t{tile.column} * chunks + chunk) * Stage::kColumnSumBytes,
+                Stage::kColumnSumBytes, full);
   }
 
   // ---- the warps that multiply ------------------------------------------------------------------
@@ -162,49 +197,74 @@ struct WideProduct {
     return static_cast<int>(layout.k_tiles) * steps_per_tile(F) - chunk * (kChunk / kStep);
   }
 
-  // The weights of a group of steps; zeros behind the first `steps`.
-  KRAIT_DEVICE static void prepare(const std::byte* stage, int group, int steps, Operands& o) {
-    const int lane = lane_index(), warp = warp_index();
+  // Loads a group; zeros behind the first `steps` of the chunk.
+  KRAIT_DEVICE static void load(const std::byte* stage, int group, int steps, RawGroup& raw) {
+    const int lane = lane_index(), warp = warp_index(), first = group * kGroupSteps;
     const std::byte* weights = stage + kColumnsBytes + warp * Stage::kWeightBytes;
     KRAIT_UNROLL
-    for (int s = 0; s < kGroupSteps; ++s) {
-      const int step = group * kGroupSteps + s;
-      RawTile<F> raw{};
-      if (step < steps) raw.load_shared(weights + step / steps_per_tile(F) * Stage::kTileAll, lane);
-      weights_of_step<F>(raw, step % steps_per_tile(F), o.a[s]);
+    for (int t = 0; t < kGroupTiles; ++t) {
+      const int tile = first / steps_per_tile(F) + t;
+      raw.tiles[t] = {};
+      if (tile * steps_per_tile(F) < steps)
+        raw.tiles[t].load_shared(weights + tile * Stage::kTileAll, lane);
     }
     if constexpr (kScaled) {
-      const int step = group * kGroupSteps;
-      o.scale = Scale{};
-      if (step < steps)
-        o.scale = scale_of<F>(stage + Stage::kScales + warp * Stage::kScaleBytes, nullptr, step,
-                              lane / 4);
+      const std::byte* scales =
+          stage + Stage::kScales + warp * (Stage::kScaleBytes + Stage::kSuperBytes);
+      raw.scale = {};
+      if (first < steps)
+        raw.scale = scale_of<F>(scales, scales + Stage::kScaleBytes, first, lane / 4);
+    }
+  }
+
+  KRAIT_DEVICE static void unpack(RawGroup& raw, int group, Operands& a) {
+    KRAIT_UNROLL
+    for (auto& tile : raw.tiles) tile.settle();
+    KRAIT_UNROLL
+    for (int s = 0; s < kGroupSteps; ++s) {
+      const int step = group * kGroupSteps % steps_per_tile(F) + s;
+      weights_of_step<F>(raw.tiles[step / steps_per_tile(F)], step % steps_per_tile(F), a[s]);
     }
   }
 
   // Begins to add a group: to `sums`, or, where there are scales, to 0.
-  KRAIT_DEVICE static void multiply(const Operands& o, const std::byte* stage, int group,
-                                    Sums& sums) {
+  KRAIT_DEVICE static void multiply(Operands& a, const std::byte* stage, int group, Sums& sums) {
+    KRAIT_UNROLL
+    for (auto& step : a) {
+      KRAIT_UNROLL
+      for (auto& part : step) warpgroup_own(part);
+    }
     warpgroup_begin();
     KRAIT_UNROLL
     for (int s = 0; s < kGroupSteps; ++s) {
       KRAIT_UNROLL
       for (int part = 0; part < kWeightParts; ++part) {
         if (kScaled && s == 0 && part == 0)
-          mma_warpgroup<true>(sums, o.a[s][part], stage, group * kGroupSteps + s);
+          mma_warpgroup<true>(sums, a[s][part], stage, group * kGroupSteps + s);
         else
-          mma_warpgroup(sums, o.a[s][part], stage, group * kGroupSteps + s);
+          mma_warpgroup(sums, a[s][part], stage, group * kGroupSteps + s);
       }
     }
     warpgroup_commit();
   }
 
-  KRAIT_DEVICE static void add_block(const Scale& scale, const Sums& block, Sums& sums) {
+  KRAIT_DEVICE static void add_block(const Scale& scale, const Sums& block,
+                                     [[maybe_unused]] const std::byte* stage,
+                                     [[maybe_unused]] int group, Sums& sums) {
     KRAIT_UNROLL
     for (int c = 0; c < 16; ++c) {
       KRAIT_UNROLL
       for (int i = 0; i < 4; ++i)
         sums[c][i] = multiply_add(i < 2 ? scale.low : scale.high, block[c][i], sums[c][i]);
+      if constexpr (F == Format::q4_k) {
+        const auto* of_group =
+            reinterpret_cast<const float*>(stage + Stage::kColumnSums) + group * kWideColumns;
+        const Float2 two = load2(of_group + c * 8 + lane_index() % 4 * 2);
+        KRAIT_UNROLL
+        for (int i = 0; i < 4; ++i)
+          sums[c][i] = multiply_add(-(i < 2 ? scale.min_low : scale.min_high),
+                                    i % 2 == 0 ? two.x : two.y, sums[c][i]);
+      }
     }
   }
 
@@ -219,34 +279,38 @@ struct WideProduct {
     }
   }
 
-  // While a group is multiplied, the next one is prepared.
+  // While a group is multiplied, the next one is loaded; it is unpacked afterwards, as registers
+  // that will be operands must not change under way.
   KRAIT_DEVICE void consume(Ring ring) const {
     for (int i = block_x(); i < tiles(); i += blocks_x()) {
       Sums sums = {}, block, total = {};
-      Operands now;
+      RawGroup now, next;
+      Operands a;
       barrier_wait(ring.full(ring.at), ring.parity);
-      prepare(ring.stage(), 0, steps_of(0), now);
+      load(ring.stage(), 0, steps_of(0), now);
+      unpack(now, 0, a);
       for (int slice = 0, chunk = 0; slice < slices; ++slice) {
         for (const int end = slice_begin(slice + 1, slices, chunks); chunk < end; ++chunk) {
           const std::byte* stage = ring.stage();
           const int at = ring.at;
           KRAIT_UNROLL
           for (int group = 0; group < kGroups; ++group) {
-            Operands next = now;
             Sums& target = kScaled ? block : sums;
-            multiply(now, stage, group, target);
+            multiply(a, stage, group, target);
             if (group + 1 < kGroups) {
-              prepare(stage, group + 1, steps_of(chunk), next);
+              load(stage, group + 1, steps_of(chunk), next);
             } else {
               ring.advance();
+              next = now;
               if (chunk + 1 < chunks) {
                 barrier_wait(ring.full(ring.at), ring.parity);
-                prepare(ring.stage(), 0, steps_of(chunk + 1), next);
+                load(ring.stage(), 0, steps_of(chunk + 1), next);
               }
             }
             warpgroup_wait<0>();
             warpgroup_own(target);
-            if constexpr (kScaled) add_block(now.scale, block, sums);
+            unpack(next, (group + 1) % kGroups, a);
+            if constexpr (kScaled) add_block(now.scale, block, stage, group, sums);
             now = next;
           }
           sync_warp();
@@ -349,6 +413,11 @@ bool wide_product(Stream stream, const Product& p) noexcept {
   kernel.column_blocks =
       static_cast<int>(ceil_div(int64_t{p.tokens} * Kernel::kColumns, int64_t{kWideColumns}));
   kernel.parts = p.scratch;
+  if constexpr (F == Format::q4_k) {
+    std::byte* sums = p.scratch + parts_bytes(p.tokens, Parts, p.w.cols);
+    kernel.column_sums = sums;
+    sum_columns(stream, p.scratch, kernel.column_blocks, kernel.chunks, sums);
+  }
   kernel.bias = p.bias;
   kernel.out = p.out;
   kernel.accumulate = p.accumulate;

@@ -1,7 +1,9 @@
 // The functions of kernels/cuda/bulk_copy.h.
-#include "kernels/cuda/bulk_copy.h"
+#include "kernels/cuda/twin/bulk_copy.h"
 
+#include <algorithm>
 #include <cstring>
+#include <functional>
 
 #include "kernels/cuda/twin/machine.h"
 
