@@ -38,6 +38,29 @@ inline bool kernels_overlap() noexcept {
   return can;
 }
 
+inline int multiprocessors() noexcept {
+  static const int count = [] {
+    int device = 0, number = 1;
+    cudaGetDevice(&device);
+    cudaDeviceGetAttribute(&number, cudaDevAttrMultiProcessorCount, device);
+    return number;
+  }();
+  return count;
+}
+
+// The architecture that the kernel's code for this GPU was compiled for: 80, 90; 0 if there is
+// none.
+template <class Kernel>
+int code_version() noexcept {
+  static const int version = [] {
+    cudaFuncAttributes attributes{};
+    return cudaFuncGetAttributes(&attributes, run_kernel<Kernel>) == cudaSuccess
+               ? attributes.ptxVersion
+               : 0;
+  }();
+  return version;
+}
+
 // Errors stay with the CUDA runtime, for the next call that checks.
 template <class Kernel>
 void launch(Stream stream, const Shape& shape, const Kernel& kernel) noexcept {
@@ -59,6 +82,12 @@ void launch(Stream stream, const Shape& shape, const Kernel& kernel) noexcept {
 }
 
 #else
+
+inline int multiprocessors() noexcept { return 3; }
+template <class Kernel>
+int code_version() noexcept {
+  return twin::options().code_version;
+}
 
 template <class Kernel>
 void launch(Stream, const Shape& shape, const Kernel& kernel) noexcept {

@@ -9,6 +9,7 @@ namespace krait::cuda {
 
 inline constexpr int kWideColumns = 128;
 inline constexpr int kColumnBytes = 128;  // 64 values of k
+inline constexpr int kColumnsBytes = kWideColumns * kColumnBytes;
 
 // Where bytes [16 i, 16 i + 16) of a column lie: the order that spreads the rows of a matrix over
 // the banks, and that the instruction knows as 128-byte swizzle.
@@ -35,16 +36,39 @@ KRAIT_DEVICE void warpgroup_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");
 #endif
 }
-// Makes this thread's writes to shared memory visible to mma_warpgroup(); before a barrier.
-KRAIT_DEVICE void publish_shared() {
+// A warpgroup's registers for each thread, of those that all the block's began with: the more for
+// some, the fewer for others. Multiples of 8.
+template <int N>
+KRAIT_DEVICE void warpgroup_more_registers() {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(N));
+#endif
+}
+template <int N>
+KRAIT_DEVICE void warpgroup_fewer_registers() {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(N));
+#endif
+}
+// Before warpgroup_begin(): operands are computed up to here.
+KRAIT_DEVICE void warpgroup_own([[maybe_unused]] uint32_t (&a)[4]) {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  asm volatile("" : "+r"(a[0]), "+r"(a[1]), "+r"(a[2]), "+r"(a[3])::"memory");
+#endif
+}
+// After warpgroup_wait(): sums are only touched from here on.
+KRAIT_DEVICE void warpgroup_own([[maybe_unused]] float (&sums)[16][4]) {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  KRAIT_UNROLL
+  for (auto& tile : sums)
+    asm volatile("" : "+f"(tile[0]), "+f"(tile[1]), "+f"(tile[2]), "+f"(tile[3])::"memory");
 #endif
 }
 
 // Each warp of the four holds a [its 16 rows] and d [its 16 rows] as mma_bf16 has them, column tile
 // by column tile. `columns`: [128][64] bf16 as column_piece() says, 1024-byte aligned; `step` (0 to
-// 3): which 16 of the 64.
+// 3): which 16 of the 64. `Fresh`: d begins at 0.
+template <bool Fresh = false>
 KRAIT_DEVICE void mma_warpgroup(float (&d)[16][4], const uint32_t (&a)[4], const std::byte* columns,
                                 int step) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -62,7 +86,7 @@ KRAIT_DEVICE void mma_warpgroup(float (&d)[16][4], const uint32_t (&a)[4], const
       "%40, %41, %42, %43, %44, %45, %46, %47, "
       "%48, %49, %50, %51, %52, %53, %54, %55, "
       "%56, %57, %58, %59, %60, %61, %62, %63}, "
-      "{%64, %65, %66, %67}, %68, 1, 1, 1, 0;"
+      "{%64, %65, %66, %67}, %68, %69, 1, 1, 0;"
       : "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[1][0]), "+f"(d[1][1]),
         "+f"(d[1][2]), "+f"(d[1][3]), "+f"(d[2][0]), "+f"(d[2][1]), "+f"(d[2][2]), "+f"(d[2][3]),
         "+f"(d[3][0]), "+f"(d[3][1]), "+f"(d[3][2]), "+f"(d[3][3]), "+f"(d[4][0]), "+f"(d[4][1]),
@@ -75,8 +99,12 @@ KRAIT_DEVICE void mma_warpgroup(float (&d)[16][4], const uint32_t (&a)[4], const
         "+f"(d[13][0]), "+f"(d[13][1]), "+f"(d[13][2]), "+f"(d[13][3]), "+f"(d[14][0]),
         "+f"(d[14][1]), "+f"(d[14][2]), "+f"(d[14][3]), "+f"(d[15][0]), "+f"(d[15][1]),
         "+f"(d[15][2]), "+f"(d[15][3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"(Fresh ? 0 : 1));
 #else
+  if constexpr (Fresh) {
+    for (auto& tile : d)
+      for (float& sum : tile) sum = 0;
+  }
   const int lane = lane_index();
   KRAIT_UNROLL
   for (int tile = 0; tile < 16; tile += 2) {

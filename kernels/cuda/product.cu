@@ -30,10 +30,11 @@ void product_as(Stream stream, const Product& p) noexcept {
     return;
   }
   split_rows<Parts>(stream, p);
+  if (wide_product<F, Parts>(stream, p)) return;  // 128 rows, 128 columns
   if (p.w.rows <= 256)
     many_product<F, Parts, 2, 2, 1, 4, false>(stream, p);
   else if constexpr (F == Format::bf16)
-    wide_product<Parts>(stream, p);  // 128 rows, 128 columns
+    many_product<F, Parts, 4, 2, 2, 8, false>(stream, p);  // 128 rows, 128 columns
   else
     many_product<F, Parts, 4, 2, 2, 4, false>(stream, p);  // 128 rows, 64 columns
 }
@@ -42,8 +43,9 @@ void product_as(Stream stream, const Product& p) noexcept {
 
 int64_t product_scratch(const Weights& w, int32_t tokens, bool round) noexcept {
   if (!is_split(w.format, tokens, round)) return 0;
-  const int64_t padded = ceil_div(w.cols, kChunk) * int64_t{kChunk};
-  return int64_t{tokens} * columns_per_token(parts_of(w.format, round)) * padded * 2;
+  const int parts = parts_of(w.format, round);
+  return parts_bytes(tokens, parts, w.cols) +
+         (w.format == Format::q4_k ? column_sums_bytes(tokens, parts, w.cols) : 0);
 }
 
 void product(Stream stream, const Product& p) noexcept {

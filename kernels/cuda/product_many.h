@@ -1,43 +1,16 @@
 // A product for many tokens, at the speed of the tensor cores: blocks of warps hold a rectangle of
 // results in registers and bring weights and activations through shared memory, chunk of 64 columns
-// by chunk. The activations come as bf16 parts, made once by SplitRows.
+// by chunk. The activations come as bf16 parts (product_parts.h).
 #pragma once
-
-#include <algorithm>
 
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/mma_wide.h"
 #include "kernels/cuda/product_order.h"
+#include "kernels/cuda/product_parts.h"
 #include "kernels/cuda/product_weights.h"
 
 namespace krait::cuda {
-
-// parts[column][k]: column = token * kColumns + part, rows of `padded` columns, zeros behind cols.
-template <int Parts>
-struct SplitRows {
-  static constexpr int kThreads = 256;
-  static constexpr int kMinBlocks = 4;
-  static constexpr int kColumns = columns_per_token(Parts);
-  Rows x;
-  int32_t tokens = 0, cols = 0, padded = 0;
-  uint32_t* parts = nullptr;
-
-  KRAIT_DEVICE void operator()() const {
-    release_successor();
-    wait_for_predecessor();
-    const int64_t pairs = padded / 2;
-    for (int64_t i = int64_t{block_x()} * kThreads + thread_index(); i < tokens * pairs;
-         i += int64_t{blocks_x()} * kThreads) {
-      const int64_t token = i / pairs, k = i % pairs * 2;
-      const float* at = x.data + token * x.stride + k;
-      Float2 v{k < cols ? at[0] : 0.0f, k + 1 < cols ? at[1] : 0.0f};
-      KRAIT_UNROLL
-      for (int part = 0; part < kColumns; ++part)
-        parts[(token * kColumns + part) * pairs + i % pairs] = part < Parts ? take_part(v) : 0u;
-    }
-  }
-};
 
 // Tiles of a warp: RowTiles x 16 rows and ColumnTiles x 8 columns; WarpRows x WarpColumns warps.
 // `Splits`: the block makes the parts itself, on the way from x to shared memory; for so few tokens
@@ -60,13 +33,13 @@ struct ManyProduct {
   static constexpr int kWeightBytes = kBlockRowTiles * kChunkBytes;
   static constexpr int kStageBytes = kWeightBytes + kBlockColumns * kColumnBytes;
   static constexpr size_t kShared = size_t{kStages} * kStageBytes;
-  static_assert(ColumnTiles % 2 == 0);
+  static_assert(ColumnTiles % 2 == 0 && kWideColumns % kBlockColumns == 0);
   static constexpr int kPairs = kChunk / 2;
   static constexpr int kOwnPairs = kBlockColumns / kColumns * kPairs / kThreads;
 
   Weights w;
   Layout layout;
-  int32_t tokens = 0, padded = 0, slices = 1, chunks = 1;
+  int32_t tokens = 0, slices = 1, chunks = 1;
   const std::byte* parts = nullptr;  // unless it splits
   Rows x;                            // if it splits
   const float* bias = nullptr;
@@ -92,12 +65,9 @@ struct ManyProduct {
 
   KRAIT_DEVICE void fetch_columns(int chunk, std::byte* columns) const {
     const int64_t first = int64_t{block_x()} * kBlockColumns;
-    for (int i = thread_index(); i < kBlockColumns * 8; i += kThreads) {
-      const int column = i / 8, part = i % 8;
-      const bool real = first + column < int64_t{tokens} * kColumns;
-      const int64_t byte = ((first + column) * padded + int64_t{chunk} * kChunk) * 2 + part * 16;
-      copy_async(columns + column_piece(column, part), real ? parts + byte : parts, real);
-    }
+    const std::byte* from = parts + parts_offset(first, chunk, chunks);
+    for (int i = thread_index(); i < kBlockColumns * 8; i += kThreads)
+      copy_async(columns + i * 16, from + i * 16);
   }
 
   // The activations of a chunk, on their way.
@@ -321,7 +291,6 @@ void many_product(Stream stream, const Product& p) noexcept {
   kernel.layout = layout_of(F, p.w.rows, p.w.cols);
   kernel.tokens = p.tokens;
   kernel.chunks = ceil_div(p.w.cols, kChunk);
-  kernel.padded = kernel.chunks * kChunk;
   kernel.slices = slices_of(p.w.rows, p.w.cols);
   kernel.parts = p.scratch;
   kernel.x = p.x;
@@ -333,21 +302,6 @@ void many_product(Stream stream, const Product& p) noexcept {
   shape.blocks_y = ceil_div(kernel.layout.row_tiles, int64_t{Kernel::kBlockRowTiles});
   shape.threads = Kernel::kThreads;
   shape.shared_bytes = Kernel::kShared;
-  launch(stream, shape, kernel);
-}
-
-template <int Parts>
-void split_rows(Stream stream, const Product& p) noexcept {
-  SplitRows<Parts> kernel;
-  kernel.x = p.x;
-  kernel.tokens = p.tokens;
-  kernel.cols = p.w.cols;
-  kernel.padded = ceil_div(p.w.cols, kChunk) * kChunk;
-  kernel.parts = reinterpret_cast<uint32_t*>(p.scratch);
-  const int64_t pairs = int64_t{p.tokens} * kernel.padded / 2;
-  Shape shape;
-  shape.blocks_x = std::min(ceil_div(pairs, int64_t{kernel.kThreads}), int64_t{2048});
-  shape.threads = kernel.kThreads;
   launch(stream, shape, kernel);
 }
 

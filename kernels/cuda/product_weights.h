@@ -24,6 +24,14 @@ struct RawTile {
     for (int i = 0; i < kLoads; ++i)
       words[i] = *reinterpret_cast<const Word4*>(tile + i * kTileBytes + lane * 16);
   }
+  // What is computed from the words is computed from here on.
+  KRAIT_DEVICE void settle() {
+#if defined(__CUDACC__)
+    KRAIT_UNROLL
+    for (Word4& four : words)
+      asm volatile("" : "+r"(four.x), "+r"(four.y), "+r"(four.z), "+r"(four.w));
+#endif
+  }
   KRAIT_DEVICE uint32_t word(int i) const {
     const Word4& four = words[i / 4];
     switch (i % 4) {

@@ -1,110 +1,271 @@
-// A product of bf16 weights for hundreds of tokens and more: blocks of two warpgroups, each with 64
-// rows and 128 columns of results in registers (mma_wide.h). Otherwise as product_many.h.
+// A product for hundreds of tokens and more, with the warpgroup instructions of sm_90a
+// (mma_wide.h): a warp brings chunks of 64 columns into a ring of stages by bulk copies
+// (bulk_copy.h), two warpgroups multiply them, each with 64 rows and 128 columns of results in
+// registers. A block computes one such tile of results after another, so that copies for the next
+// one run while the last one is written.
 #pragma once
 
+#include <algorithm>
+
+#include "kernels/cuda/bulk_copy.h"
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/mma_wide.h"
 #include "kernels/cuda/product_order.h"
+#include "kernels/cuda/product_parts.h"
 #include "kernels/cuda/product_weights.h"
 
 namespace krait::cuda {
 
-template <int Parts>
+// What lies in a stage: the activations of 128 columns, then for each of eight row tiles its
+// weights, then for each its scales; then the sums of the activations, block by block.
+template <Format F>
+struct WideStage {
+  static constexpr bool kScaled = steps_per_scale(F) > 0;
+  static constexpr int kRowTiles = 8;
+  static constexpr int kTileAll = loads_per_tile(F) * kTileBytes;
+  static constexpr int kWeightBytes = kChunk / tile_cols(F) * kTileAll;  // of a row tile
+  static constexpr int kScaleBytes = kScaled ? 64 : 0;                   // of a row tile
+  static constexpr int kSuperBytes = F == Format::q4_k ? 64 : F == Format::q6_k ? 32 : 0;
+  static constexpr int kColumnSumBytes = F == Format::q4_k ? kColumnSumsBytes : 0;
+  static constexpr int kScales = kColumnsBytes + kRowTiles * kWeightBytes;
+  static constexpr int kColumnSums = kScales + kRowTiles * (kScaleBytes + kSuperBytes);
+  static constexpr int kBytes = (kColumnSums + kColumnSumBytes + 1023) / 1024 * 1024;
+  static constexpr int kCount = std::min((225 << 10) / kBytes, 8);
+};
+
+template <Format F, int Parts>
 struct WideProduct {
-  static constexpr int kThreads = 256;
+  using Stage = WideStage<F>;
+  static constexpr bool kScaled = Stage::kScaled;
+  static constexpr int kConsumers = Stage::kRowTiles;  // warps; four more bring the chunks
+  static constexpr int kThreads = (kConsumers + 4) * kWarp;
   static constexpr int kMinBlocks = 1;
   static constexpr int kColumns = columns_per_token(Parts);
-  static constexpr int kRowTiles = 8;  // of a block: one of each warp
-  static constexpr int kSteps = kChunk / kStep;
-  static constexpr int kStages = 4;
-  static constexpr int kAhead = 2;  // chunks that are copied before they are used
-  static constexpr int kChunkBytes = kSteps * kTileBytes;  // of weights, per row tile
-  static constexpr int kActivationBytes = kWideColumns * kColumnBytes;
-  static constexpr int kStageBytes = kActivationBytes + kRowTiles * kChunkBytes;
-  static constexpr size_t kShared = size_t{kStages} * kStageBytes + 1024;  // aligned by the kernel
+  static constexpr int kWeightParts = weight_parts(F);
+  // The steps of a chunk are multiplied in groups, between which sums come to rest.
+  static constexpr int kGroupSteps = kScaled ? steps_per_scale(F) : 4 / (kWeightParts / 2 * 2 + 1);
+  static constexpr int kGroups = kChunk / kStep / kGroupSteps;
+  static constexpr size_t kShared =
+      1024 + size_t{Stage::kCount} * (Stage::kBytes + 2 * sizeof(CopyBarrier));
+  static constexpr int kNeighbours = 16;  // column blocks whose activations stay in the L2 cache
 
   Weights w;
   Layout layout;
-  int32_t tokens = 0, padded = 0, slices = 1, chunks = 1;
+  int32_t tokens = 0, slices = 1, chunks = 1, row_blocks = 0, column_blocks = 0;
   const std::byte* parts = nullptr;
+  const std::byte* column_sums = nullptr;
   const float* bias = nullptr;
   Rows out;
   bool accumulate = false;
 
   using Sums = float[16][4];
 
-  KRAIT_DEVICE static std::byte* stages() {
-    std::byte* shared = shared_memory();
-    return shared + (1024 - reinterpret_cast<uintptr_t>(shared) % 1024) % 1024;
+  // The weights of a group, as they come and as they are multiplied.
+  static constexpr int kGroupTiles = (kGroupSteps + steps_per_tile(F) - 1) / steps_per_tile(F);
+  struct RawGroup {
+    RawTile<F> tiles[kGroupTiles];
+    Scale scale;
+  };
+  using Operands = uint32_t[kGroupSteps][kWeightParts][4];
+
+  // The stages, 1024-byte aligned, with barriers behind them.
+  struct Ring {
+    std::byte* base;
+    int at = 0, parity = 0;
+    KRAIT_DEVICE Ring() {
+      std::byte* shared = shared_memory();
+      base = shared + (1024 - reinterpret_cast<uintptr_t>(shared) % 1024) % 1024;
+    }
+    KRAIT_DEVICE std::byte* stage() const { return base + at * Stage::kBytes; }
+    KRAIT_DEVICE CopyBarrier* full(int i) const {
+      return reinterpret_cast<CopyBarrier*>(base + Stage::kCount * Stage::kBytes) + 2 * i;
+    }
+    KRAIT_DEVICE CopyBarrier* empty(int i) const { return full(i) + 1; }
+    KRAIT_DEVICE void advance() {
+      if (++at < Stage::kCount) return;
+      at = 0;
+      parity ^= 1;
+    }
+  };
+
+  struct Tile {
+    int row, column;  // blocks
+  };
+  // Neighbours in this order, computed at the same time, share weights or activations.
+  KRAIT_DEVICE Tile tile_at(int i) const {
+    const int first = i / (kNeighbours * row_blocks) * kNeighbours;
+    const int rest = i - first * row_blocks;
+    const int width = static_cast<int>(at_most(kNeighbours, column_blocks - first));
+    return {rest / width, first + rest % width};
+  }
+  KRAIT_DEVICE int tiles() const { return row_blocks * column_blocks; }
+
+  KRAIT_DEVICE void operator()() const {
+    if constexpr (kBulkCopies) {
+      release_successor();
+      Ring ring;
+      if (thread_index() == 0) {
+        for (int i = 0; i < Stage::kCount; ++i) {
+          barrier_init(ring.full(i), kProducers);
+          barrier_init(ring.empty(i), kConsumers);
+        }
+        publish_barriers();
+      }
+      wait_for_predecessor();
+      sync_block();
+      if (warp_index() < kConsumers) {
+        warpgroup_more_registers<232>();
+        consume(ring);
+      } else {
+        warpgroup_fewer_registers<40>();
+        const int producer = warp_index() - kConsumers;
+        if (producer < kProducers && lane_index() == 0) produce(ring, producer);
+      }
+    }
   }
 
-  // Starts the copies of one chunk into its stage: activations, then weights.
-  KRAIT_DEVICE void fetch(int chunk, std::byte* stage) const {
-    const int64_t first = int64_t{block_x()} * kWideColumns;
-    KRAIT_UNROLL
-    for (int i = thread_index(); i < kWideColumns * 8; i += kThreads) {
-      const int column = i / 8, piece = i % 8;
-      const bool real = first + column < int64_t{tokens} * kColumns;
-      const int64_t byte = ((first + column) * padded + int64_t{chunk} * kChunk) * 2 + piece * 16;
-      copy_async(stage + column_piece(column, piece), real ? parts + byte : parts, real);
-    }
-    const int64_t row_tile = int64_t{block_y()} * kRowTiles;
-    std::byte* weights = stage + kActivationBytes;
-    KRAIT_UNROLL
-    for (int i = thread_index(); i < kRowTiles * kChunkBytes / 16; i += kThreads) {
-      const int tile = i * 16 / kChunkBytes, at = i * 16 % kChunkBytes;
-      const int64_t byte = int64_t{chunk} * kChunkBytes + at;
-      const bool real = row_tile + tile < layout.row_tiles && byte < layout.row_tile_bytes;
-      copy_async(weights + i * 16,
-                 real ? w.tiles + (row_tile + tile) * layout.row_tile_bytes + byte : w.tiles, real);
+  // ---- the threads that copy --------------------------------------------------------------------
+
+  static constexpr int kProducers = kScaled ? 2 : 1;
+
+  KRAIT_DEVICE void produce(Ring ring, int producer) const {
+    order_bulk_copies();
+    for (int i = block_x(); i < tiles(); i += blocks_x()) {
+      const Tile tile = tile_at(i);
+      const std::byte* columns =
+          parts + parts_offset(int64_t{tile.column} * kWideColumns, 0, chunks);
+      for (int chunk = 0; chunk < chunks; ++chunk) {
+        barrier_wait(ring.empty(ring.at), ring.parity ^ 1);
+        if (producer == 0)
+          fetch(ring.stage(), columns + int64_t{chunk} * kColumnsBytes, tile.row, chunk,
+                ring.full(ring.at));
+        else
+          fetch_scales(ring.stage(), tile, chunk, ring.full(ring.at));
+        ring.advance();
+      }
     }
   }
 
-  KRAIT_DEVICE static void add_chunk(const std::byte* stage, Sums& sums) {
-    const std::byte* weights = stage + kActivationBytes + warp_index() * kChunkBytes;
-    RawTile<Format::bf16> raw[kSteps];
+  KRAIT_DEVICE int row_tiles_of(int row_block) const {
+    return static_cast<int>(
+        at_most(Stage::kRowTiles, layout.row_tiles - int64_t{row_block} * Stage::kRowTiles));
+  }
+
+  KRAIT_DEVICE void fetch(std::byte* stage, const std::byte* columns, int row_block, int chunk,
+                          CopyBarrier* full) const {
+    const int row_tiles = row_tiles_of(row_block);
+    const int64_t at = int64_t{chunk} * Stage::kWeightBytes;
+    const int bytes = static_cast<int>(at_most(Stage::kWeightBytes, layout.row_tile_bytes - at));
+    barrier_arrive_expecting(full, kColumnsBytes + row_tiles * bytes);
+    bulk_copy(stage, columns, kColumnsBytes, full);
+    const std::byte* from =
+        w.tiles + int64_t{row_block} * Stage::kRowTiles * layout.row_tile_bytes + at;
+    for (int r = 0; r < row_tiles; ++r, from += layout.row_tile_bytes)
+      bulk_copy(stage + kColumnsBytes + r * Stage::kWeightBytes, from, bytes, full);
+  }
+
+  KRAIT_DEVICE void fetch_scales(std::byte* stage, const Tile& tile, int chunk,
+                                 CopyBarrier* full) const {
+    const int row_tiles = row_tiles_of(tile.row);
+    const int64_t at = int64_t{chunk} * Stage::kScaleBytes;
+    const int bytes = static_cast<int>(at_most(Stage::kScaleBytes, layout.scale_bytes - at));
+    barrier_arrive_expecting(full,
+                             row_tiles * (bytes + Stage::kSuperBytes) + Stage::kColumnSumBytes);
+    const std::byte* from =
+        w.scales + int64_t{tile.row} * Stage::kRowTiles * layout.scales_stride();
+    std::byte* to = stage + Stage::kScales;
+    for (int r = 0; r < row_tiles; ++r) {
+      bulk_copy(to, from + at, bytes, full);
+      if constexpr (Stage::kSuperBytes > 0)
+        bulk_copy(to + Stage::kScaleBytes,
+                  from + layout.scale_bytes + chunk / 4 * Stage::kSuperBytes, Stage::kSuperBytes,
+                  full);
+      from += layout.scales_stride();
+      to += Stage::kScaleBytes + Stage::kSuperBytes;
+    }
+    if constexpr (Stage::kColumnSumBytes > 0)
+      bulk_copy(stage + Stage::kColumnSums,
+                column_sums + (int64_t{tile.column} * chunks + chunk) * Stage::kColumnSumBytes,
+                Stage::kColumnSumBytes, full);
+  }
+
+  // ---- the warps that multiply ------------------------------------------------------------------
+
+  // Of the steps of a chunk, how many the matrix has.
+  KRAIT_DEVICE int steps_of(int chunk) const {
+    return static_cast<int>(layout.k_tiles) * steps_per_tile(F) - chunk * (kChunk / kStep);
+  }
+
+  // Loads a group; zeros behind the first `steps` of the chunk.
+  KRAIT_DEVICE static void load(const std::byte* stage, int group, int steps, RawGroup& raw) {
+    const int lane = lane_index(), warp = warp_index(), first = group * kGroupSteps;
+    const std::byte* weights = stage + kColumnsBytes + warp * Stage::kWeightBytes;
     KRAIT_UNROLL
-    for (int step = 0; step < kSteps; ++step)
-      raw[step].load_shared(weights + step * kTileBytes, lane_index());
+    for (int t = 0; t < kGroupTiles; ++t) {
+      const int tile = first / steps_per_tile(F) + t;
+      raw.tiles[t] = {};
+      if (tile * steps_per_tile(F) < steps)
+        raw.tiles[t].load_shared(weights + tile * Stage::kTileAll, lane);
+    }
+    if constexpr (kScaled) {
+      const std::byte* scales =
+          stage + Stage::kScales + warp * (Stage::kScaleBytes + Stage::kSuperBytes);
+      raw.scale = {};
+      if (first < steps)
+        raw.scale = scale_of<F>(scales, scales + Stage::kScaleBytes, first, lane / 4);
+    }
+  }
+
+  KRAIT_DEVICE static void unpack(RawGroup& raw, int group, Operands& a) {
+    KRAIT_UNROLL
+    for (auto& tile : raw.tiles) tile.settle();
+    KRAIT_UNROLL
+    for (int s = 0; s < kGroupSteps; ++s) {
+      const int step = group * kGroupSteps % steps_per_tile(F) + s;
+      weights_of_step<F>(raw.tiles[step / steps_per_tile(F)], step % steps_per_tile(F), a[s]);
+    }
+  }
+
+  // Begins to add a group: to `sums`, or, where there are scales, to 0.
+  KRAIT_DEVICE static void multiply(Operands& a, const std::byte* stage, int group, Sums& sums) {
+    KRAIT_UNROLL
+    for (auto& step : a) {
+      KRAIT_UNROLL
+      for (auto& part : step) warpgroup_own(part);
+    }
     warpgroup_begin();
     KRAIT_UNROLL
-    for (int step = 0; step < kSteps; ++step) {
-      uint32_t a[1][4];
-      weights_of_step<Format::bf16>(raw[step], 0, a);
-      mma_warpgroup(sums, a[0], stage, step);
+    for (int s = 0; s < kGroupSteps; ++s) {
+      KRAIT_UNROLL
+      for (int part = 0; part < kWeightParts; ++part) {
+        if (kScaled && s == 0 && part == 0)
+          mma_warpgroup<true>(sums, a[s][part], stage, group * kGroupSteps + s);
+        else
+          mma_warpgroup(sums, a[s][part], stage, group * kGroupSteps + s);
+      }
     }
     warpgroup_commit();
   }
 
-  KRAIT_DEVICE void operator()() const {
-    release_successor();
-    wait_for_predecessor();
-    std::byte* shared = stages();
+  KRAIT_DEVICE static void add_block(const Scale& scale, const Sums& block,
+                                     [[maybe_unused]] const std::byte* stage,
+                                     [[maybe_unused]] int group, Sums& sums) {
     KRAIT_UNROLL
-    for (int chunk = 0; chunk < kAhead; ++chunk) {
-      if (chunk < chunks) fetch(chunk, shared + chunk * kStageBytes);
-      copy_commit();
-    }
-    Sums sums = {}, total = {};
-    int slice = 0, slice_end = slice_begin(1, slices, chunks);
-    for (int chunk = 0; chunk < chunks; ++chunk) {
-      copy_wait<kAhead - 1>();
-      publish_shared();
-      warpgroup_wait<1>();  // of the chunk before the last, whose stage is filled now
-      sync_block();
-      const int ahead = chunk + kAhead;
-      if (ahead < chunks) fetch(ahead, shared + ahead % kStages * kStageBytes);
-      copy_commit();
-      add_chunk(shared + chunk % kStages * kStageBytes, sums);
-      if (chunk + 1 == slice_end) {
-        warpgroup_wait<0>();
-        add_slice(sums, total);
-        slice_end = slice_begin(++slice + 1, slices, chunks);
+    for (int c = 0; c < 16; ++c) {
+      KRAIT_UNROLL
+      for (int i = 0; i < 4; ++i)
+        sums[c][i] = multiply_add(i < 2 ? scale.low : scale.high, block[c][i], sums[c][i]);
+      if constexpr (F == Format::q4_k) {
+        const auto* of_group =
+            reinterpret_cast<const float*>(stage + Stage::kColumnSums) + group * kWideColumns;
+        const Float2 two = load2(of_group + c * 8 + lane_index() % 4 * 2);
+        KRAIT_UNROLL
+        for (int i = 0; i < 4; ++i)
+          sums[c][i] = multiply_add(-(i < 2 ? scale.min_low : scale.min_high),
+                                    i % 2 == 0 ? two.x : two.y, sums[c][i]);
       }
     }
-    copy_wait<0>();
-    finish(total);
   }
 
   KRAIT_DEVICE static void add_slice(Sums& sums, Sums& total) {
@@ -118,56 +279,155 @@ struct WideProduct {
     }
   }
 
-  KRAIT_DEVICE void put(int64_t row, int64_t token, float sum) const {
-    if (row >= w.rows || token >= tokens) return;
-    float* at = out.data + token * out.stride + row;
-    if (bias) sum += bias[row];
-    *at = accumulate ? *at + sum : sum;
+  // While a group is multiplied, the next one is loaded; it is unpacked afterwards, as registers
+  // that will be operands must not change under way.
+  KRAIT_DEVICE void consume(Ring ring) const {
+    for (int i = block_x(); i < tiles(); i += blocks_x()) {
+      Sums sums = {}, block, total = {};
+      RawGroup now, next;
+      Operands a;
+      barrier_wait(ring.full(ring.at), ring.parity);
+      load(ring.stage(), 0, steps_of(0), now);
+      unpack(now, 0, a);
+      for (int slice = 0, chunk = 0; slice < slices; ++slice) {
+        for (const int end = slice_begin(slice + 1, slices, chunks); chunk < end; ++chunk) {
+          const std::byte* stage = ring.stage();
+          const int at = ring.at;
+          KRAIT_UNROLL
+          for (int group = 0; group < kGroups; ++group) {
+            Sums& target = kScaled ? block : sums;
+            multiply(a, stage, group, target);
+            if (group + 1 < kGroups) {
+              load(stage, group + 1, steps_of(chunk), next);
+            } else {
+              ring.advance();
+              next = now;
+              if (chunk + 1 < chunks) {
+                barrier_wait(ring.full(ring.at), ring.parity);
+                load(ring.stage(), 0, steps_of(chunk + 1), next);
+              }
+            }
+            warpgroup_wait<0>();
+            warpgroup_own(target);
+            unpack(next, (group + 1) % kGroups, a);
+            if constexpr (kScaled) add_block(now.scale, block, stage, group, sums);
+            now = next;
+          }
+          sync_warp();
+          if (lane_index() == 0) barrier_arrive(ring.empty(at));
+        }
+        add_slice(sums, total);
+      }
+      finish(tile_at(i), total);
+    }
   }
 
-  // Step 4 of the order: a lane holds two neighbouring columns.
-  KRAIT_DEVICE void finish(const Sums& total) const {
-    const int lane = lane_index();
-    const int64_t first_row = (int64_t{block_y()} * kRowTiles + warp_index()) * kTileRows;
+  // ---- results ----------------------------------------------------------------------------------
+
+  static constexpr int kResults = kColumns == 1 ? 2 : 1;  // of a lane's two neighbouring columns
+  using Results = float[16][2][kResults];
+
+  // Step 4 of the order.
+  KRAIT_DEVICE static void add_columns(const Sums& total, Results& results) {
     KRAIT_UNROLL
     for (int c = 0; c < 16; ++c) {
-      const int64_t column = int64_t{block_x()} * kWideColumns + c * 8 + lane % 4 * 2;
       KRAIT_UNROLL
       for (int half = 0; half < 2; ++half) {
-        const int64_t row = first_row + half * 8 + lane / 4;
         const float low = total[c][2 * half], high = total[c][2 * half + 1];
         if constexpr (kColumns == 1) {
-          put(row, column, low);
-          put(row, column + 1, high);
+          results[c][half][0] = low;
+          results[c][half][1] = high;
         } else {
-          static_assert(kColumns == 2);
-          put(row, column / 2, low + high);
+          const float pair = low + high;
+          results[c][half][0] = kColumns == 2 ? pair : pair + shuffle_xor(pair, 1);
         }
+      }
+    }
+  }
+
+  KRAIT_DEVICE void finish(const Tile& tile, const Sums& total) const {
+    const int lane = lane_index();
+    Results results;
+    add_columns(total, results);
+    const int64_t row =
+        (int64_t{tile.row} * Stage::kRowTiles + warp_index()) * kTileRows + lane / 4;
+    const int64_t token = (int64_t{tile.column} * kWideColumns + lane % 4 * 2) / kColumns;
+    float* at = out.data + token * out.stride + row;
+    const auto inside = [&](int t, int half) {
+      return token + t < tokens && row + half * 8 < w.rows;
+    };
+    if (bias) {
+      const float values[2] = {row < w.rows ? bias[row] : 0.0f,
+                               row + 8 < w.rows ? bias[row + 8] : 0.0f};
+      for_each(results, [&](int, int half, float& result) { result += values[half]; });
+    }
+    if (accumulate) {  // all loads before the first store, so that they overlap
+      Results old;
+      for_each(old, [&](int t, int half, float& value) {
+        value = inside(t, half) ? at[t * out.stride + half * 8] : 0.0f;
+      });
+      KRAIT_UNROLL
+      for (int c = 0; c < 16; ++c) {
+        KRAIT_UNROLL
+        for (int half = 0; half < 2; ++half) {
+          KRAIT_UNROLL
+          for (int n = 0; n < kResults; ++n)
+            results[c][half][n] = old[c][half][n] + results[c][half][n];
+        }
+      }
+    }
+    const bool writes = kColumns < 4 || lane % 2 == 0;
+    for_each(results, [&](int t, int half, float result) {
+      if (writes && inside(t, half)) at[t * out.stride + half * 8] = result;
+    });
+  }
+
+  // Calls with the distance from the lane's first token and the half of the rows.
+  template <class Function>
+  KRAIT_DEVICE static void for_each(Results& results, const Function& function) {
+    KRAIT_UNROLL
+    for (int c = 0; c < 16; ++c) {
+      KRAIT_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        KRAIT_UNROLL
+        for (int n = 0; n < kResults; ++n)
+          function(c * 8 / kColumns + n, half, results[c][half][n]);
       }
     }
   }
 };
 
-template <int Parts>
-void wide_product(Stream stream, const Product& p) noexcept {
-  using Kernel = WideProduct<Parts>;
+// False, and nothing is done, where the GPU or what was compiled for it cannot.
+template <Format F, int Parts>
+bool wide_product(Stream stream, const Product& p) noexcept {
+  using Kernel = WideProduct<F, Parts>;
+  if (code_version<Kernel>() != 90) return false;
   Kernel kernel;
   kernel.w = p.w;
-  kernel.layout = layout_of(Format::bf16, p.w.rows, p.w.cols);
+  kernel.layout = layout_of(F, p.w.rows, p.w.cols);
   kernel.tokens = p.tokens;
   kernel.chunks = ceil_div(p.w.cols, kChunk);
-  kernel.padded = kernel.chunks * kChunk;
   kernel.slices = slices_of(p.w.rows, p.w.cols);
+  kernel.row_blocks =
+      static_cast<int>(ceil_div(kernel.layout.row_tiles, int64_t{Kernel::Stage::kRowTiles}));
+  kernel.column_blocks =
+      static_cast<int>(ceil_div(int64_t{p.tokens} * Kernel::kColumns, int64_t{kWideColumns}));
   kernel.parts = p.scratch;
+  if constexpr (F == Format::q4_k) {
+    std::byte* sums = p.scratch + parts_bytes(p.tokens, Parts, p.w.cols);
+    kernel.column_sums = sums;
+    sum_columns(stream, p.scratch, kernel.column_blocks, kernel.chunks, sums);
+  }
   kernel.bias = p.bias;
   kernel.out = p.out;
   kernel.accumulate = p.accumulate;
   Shape shape;
-  shape.blocks_x = ceil_div(int64_t{p.tokens} * Kernel::kColumns, int64_t{kWideColumns});
-  shape.blocks_y = ceil_div(kernel.layout.row_tiles, int64_t{Kernel::kRowTiles});
+  shape.blocks_x =
+      std::min(int64_t{kernel.row_blocks} * kernel.column_blocks, int64_t{multiprocessors()});
   shape.threads = Kernel::kThreads;
   shape.shared_bytes = Kernel::kShared;
   launch(stream, shape, kernel);
+  return true;
 }
 
 }  // namespace krait::cuda

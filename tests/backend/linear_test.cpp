@@ -134,6 +134,40 @@ TEST_P(LinearTest, BitsDoNotDependOnGroupingOrThreads) {
     }
 }
 
+// Hundreds of tokens, which may take other ways than a few: sizes that end inside tiles, chunks and
+// blocks of columns.
+TEST_P(LinearTest, BitsOfManyTokensAreThoseOfFew) {
+  const int64_t tokens = types().act == DType::bf16 ? 530 : 277;
+  constexpr int64_t kFew = 3;
+  for (const auto& [rows, cols] :
+       {std::pair{int64_t{140}, int64_t{1100}}, {int64_t{270}, int64_t{78}}}) {
+    SCOPED_TRACE(testing::Message() << rows << "x" << cols);
+    Random random(static_cast<uint64_t>(rows));
+    const std::vector<float> w = random.values(rows * cols), x = random.values(tokens * cols),
+                             old = random.values(tokens * rows);
+    const auto backend = this->backend(2);
+    const StoredTensor stored(w, {rows, cols}, DType::f32);
+    const auto matrix = backend->matrix(stored.tensor(), type(), "w");
+    const auto bias = backend->vector(random.values(rows));
+    for (const bool accumulate : {false, true}) {
+      TestRows in(*backend, x, tokens, cols, 3, 1), many(*backend, old, tokens, rows, 5, 2),
+          few(*backend, old, tokens, rows);
+      in.poison_gaps();
+      const Vector* added = accumulate ? bias.get() : nullptr;
+      backend->linear(*matrix, added, in.view, many.view, accumulate);
+      EXPECT_TRUE(many.gaps_untouched());
+      const std::vector<float> all = many.values();
+      for (const int64_t t : {int64_t{0}, int64_t{31}, int64_t{62}, int64_t{127}, tokens - kFew}) {
+        backend->linear(*matrix, added, in.view.slice(t, kFew), few.view.slice(t, kFew),
+                        accumulate);
+        const std::vector<float> some = few.values();
+        EXPECT_EQ(std::memcmp(some.data() + t * rows, all.data() + t * rows, kFew * rows * 4), 0)
+            << "token " << t;
+      }
+    }
+  }
+}
+
 TEST_P(LinearTest, EmbedGivesTheStoredRow) {
   constexpr int64_t kRows = 70;
   // Converted from float32, and, in rows of whole blocks, stored as what it becomes.

@@ -158,6 +158,7 @@ void Machine::start_block(Block& block) {
   grid.next_block = (grid.next_block + grid.stride) % grid.blocks;
   ++grid.started;
   block.arrived = block.ended = 0;
+  block.barriers.clear();
   block.shared.reset(launch.shared_bytes);
   block.threads.resize(static_cast<size_t>(launch.threads));
   block.warps.resize(static_cast<size_t>(launch.threads / kWarp));

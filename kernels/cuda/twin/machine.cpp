@@ -47,6 +47,9 @@ void Machine::end_thread() {
   ++w.ended;
   t.fiber = nullptr;
   if (++b.ended < t.place.threads) return;
+  for (const Barrier& barrier : b.barriers)
+    if (!barrier.copies.empty())
+      fail("its block ends before it waited for this bulk_copy()", barrier.copies.front().site);
   if (!b.shared.intact())
     fail("its block wrote before or behind its " + std::to_string(b.shared.bytes()) +
          " bytes of shared memory");
@@ -121,6 +124,18 @@ void Machine::suspend() {
 void Machine::yield() {
   make_ready(*thread_->warp, 1u << lane());
   suspend();
+}
+
+void Machine::sleep(State what, Site site) {
+  thread_->warp->state[lane()] = what;
+  thread_->site = site;
+  suspend();
+}
+
+void Machine::wake(Thread& thread) {
+  const int lane = thread.place.thread % kWarp;
+  thread.warp->state[lane] = State::runs;
+  make_ready(*thread.warp, 1u << lane);
 }
 
 // ---- collectives --------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ enum class State : uint8_t {
   mma_bf16,
   load_matrices,
   wait_for_predecessor,
+  barrier_wait,
   ended,
 };
 
@@ -37,6 +38,26 @@ struct Copy {
 struct Warp;
 struct Block;
 struct Grid;
+struct Thread;
+
+// A bulk_copy() under way.
+struct BulkCopy {
+  std::byte* to;
+  const std::byte* from;
+  std::vector<std::byte> bytes;  // that lay there when it began
+  Site site;
+};
+
+// A CopyBarrier, with the phase that has not been seen to end.
+struct Barrier {
+  const void* place = nullptr;  // in shared memory
+  int arrivals = 0;             // of a phase
+  int pending = 0;              // of them, not yet come
+  int64_t bytes = 0;            // expected, less those of the copies
+  int phase = 0;
+  std::vector<BulkCopy> copies;
+  std::vector<Thread*> waiting;
+};
 
 struct Thread {
   Place place;
@@ -94,6 +115,7 @@ struct Block {
   std::vector<Thread> threads;
   std::vector<Warp> warps;
   SharedMemory shared;
+  std::vector<Barrier> barriers;
   int arrived = 0;  // at the sync_block at `site`
   int ended = 0;
   Site site;
@@ -127,6 +149,9 @@ class Machine {
   void release_warp();
   void sync_block(Site site);
   void wait_for_predecessor(Site site);
+  // Waits until another thread wakes this one.
+  void sleep(State what, Site site);
+  void wake(Thread& thread);
   // Lets others run, always or in one of 2^n cases.
   void yield();
   void yield_rarely(int n) {

@@ -102,6 +102,7 @@ const char* name_of(State state) {
     case State::mma_bf16: return "mma_bf16";
     case State::load_matrices: return "load_matrices";
     case State::wait_for_predecessor: return "wait_for_predecessor";
+    case State::barrier_wait: return "barrier_wait";
     case State::ended: return "";
   }
   return "";

@@ -35,6 +35,7 @@ struct Options {
   // does too early meets memory as it was before.
   bool overlap = false;
   uint64_t most_switches = uint64_t{1} << 30;  // between threads, in a launch
+  int code_version = 90;  // what code_version() of launch.h answers
   // Keep the first error for take_error(), end its launch and ignore all that follow. Otherwise an
   // error is written to stderr and the program aborts.
   bool keep_errors = false;
