@@ -8,6 +8,7 @@
 #include "kernels/cuda/mma_wide.h"
 #include "kernels/cuda/product_order.h"
 #include "kernels/cuda/product_parts.h"
+#include "kernels/cuda/product_results.h"
 #include "kernels/cuda/product_weights.h"
 
 namespace krait::cuda {
@@ -42,9 +43,7 @@ struct ManyProduct {
   int32_t tokens = 0, slices = 1, chunks = 1;
   const std::byte* parts = nullptr;  // unless it splits
   Rows x;                            // if it splits
-  const float* bias = nullptr;
-  Rows out;
-  bool accumulate = false;
+  ResultWriter<kColumns> results;
 
   struct Sums {
     float of[RowTiles][ColumnTiles][4];
@@ -231,7 +230,9 @@ struct ManyProduct {
     }
     copy_wait<0>();
     const int64_t first_column = int64_t{block_x()} * kBlockColumns + warp_column * 8;
-    finish(total, first_tile * kTileRows, first_column, lane);
+    KRAIT_UNROLL
+    for (int r = 0; r < RowTiles; ++r)
+      results.put(total.of[r], (first_tile + r) * kTileRows, first_column);
   }
 
   KRAIT_DEVICE static void add_slice(Sums& sums, Sums& total) {
@@ -243,39 +244,6 @@ struct ManyProduct {
         for (int i = 0; i < 4; ++i) {
           total.of[r][c][i] += sums.of[r][c][i];
           sums.of[r][c][i] = 0;
-        }
-      }
-    }
-  }
-
-  KRAIT_DEVICE void put(int64_t row, int64_t token, float sum) const {
-    if (row >= w.rows || token >= tokens) return;
-    float* at = out.data + token * out.stride + row;
-    if (bias) sum += bias[row];
-    *at = accumulate ? *at + sum : sum;
-  }
-
-  // Step 4 of the order: a lane holds two neighbouring columns.
-  KRAIT_DEVICE void finish(const Sums& total, int64_t first_row, int64_t first_column,
-                           int lane) const {
-    KRAIT_UNROLL
-    for (int r = 0; r < RowTiles; ++r) {
-      KRAIT_UNROLL
-      for (int c = 0; c < ColumnTiles; ++c) {
-        const int64_t column = first_column + c * 8 + lane % 4 * 2;
-        KRAIT_UNROLL
-        for (int half = 0; half < 2; ++half) {
-          const int64_t row = first_row + r * kTileRows + half * 8 + lane / 4;
-          const float low = total.of[r][c][2 * half], high = total.of[r][c][2 * half + 1];
-          if constexpr (kColumns == 1) {
-            put(row, column, low);
-            put(row, column + 1, high);
-          } else if constexpr (kColumns == 2) {
-            put(row, column / 2, low + high);
-          } else {
-            const float pair = low + high, other = shuffle_xor(pair, 1);
-            if (lane % 2 == 0) put(row, column / 4, pair + other);
-          }
         }
       }
     }
@@ -294,9 +262,7 @@ void many_product(Stream stream, const Product& p) noexcept {
   kernel.slices = slices_of(p.w.rows, p.w.cols);
   kernel.parts = p.scratch;
   kernel.x = p.x;
-  kernel.bias = p.bias;
-  kernel.out = p.out;
-  kernel.accumulate = p.accumulate;
+  kernel.results = {p.bias, p.out, p.accumulate, p.w.rows, p.tokens};
   Shape shape;
   shape.blocks_x = ceil_div(int64_t{p.tokens} * Kernel::kColumns, int64_t{Kernel::kBlockColumns});
   shape.blocks_y = ceil_div(kernel.layout.row_tiles, int64_t{Kernel::kBlockRowTiles});

@@ -13,6 +13,7 @@
 #include "kernels/cuda/mma_wide.h"
 #include "kernels/cuda/product_order.h"
 #include "kernels/cuda/product_parts.h"
+#include "kernels/cuda/product_results.h"
 #include "kernels/cuda/product_weights.h"
 
 namespace krait::cuda {
@@ -52,12 +53,10 @@ struct WideProduct {
 
   Weights w;
   Layout layout;
-  int32_t tokens = 0, slices = 1, chunks = 1, row_blocks = 0, column_blocks = 0;
+  int32_t slices = 1, chunks = 1, row_blocks = 0, column_blocks = 0;
   const std::byte* parts = nullptr;
   const std::byte* column_sums = nullptr;
-  const float* bias = nullptr;
-  Rows out;
-  bool accumulate = false;
+  ResultWriter<kColumns> results;
 
   using Sums = float[16][4];
 
@@ -318,81 +317,9 @@ struct WideProduct {
         }
         add_slice(sums, total);
       }
-      finish(tile_at(i), total);
-    }
-  }
-
-  // ---- results ----------------------------------------------------------------------------------
-
-  static constexpr int kResults = kColumns == 1 ? 2 : 1;  // of a lane's two neighbouring columns
-  using Results = float[16][2][kResults];
-
-  // Step 4 of the order.
-  KRAIT_DEVICE static void add_columns(const Sums& total, Results& results) {
-    KRAIT_UNROLL
-    for (int c = 0; c < 16; ++c) {
-      KRAIT_UNROLL
-      for (int half = 0; half < 2; ++half) {
-        const float low = total[c][2 * half], high = total[c][2 * half + 1];
-        if constexpr (kColumns == 1) {
-          results[c][half][0] = low;
-          results[c][half][1] = high;
-        } else {
-          const float pair = low + high;
-          results[c][half][0] = kColumns == 2 ? pair : pair + shuffle_xor(pair, 1);
-        }
-      }
-    }
-  }
-
-  KRAIT_DEVICE void finish(const Tile& tile, const Sums& total) const {
-    const int lane = lane_index();
-    Results results;
-    add_columns(total, results);
-    const int64_t row =
-        (int64_t{tile.row} * Stage::kRowTiles + warp_index()) * kTileRows + lane / 4;
-    const int64_t token = (int64_t{tile.column} * kWideColumns + lane % 4 * 2) / kColumns;
-    float* at = out.data + token * out.stride + row;
-    const auto inside = [&](int t, int half) {
-      return token + t < tokens && row + half * 8 < w.rows;
-    };
-    if (bias) {
-      const float values[2] = {row < w.rows ? bias[row] : 0.0f,
-                               row + 8 < w.rows ? bias[row + 8] : 0.0f};
-      for_each(results, [&](int, int half, float& result) { result += values[half]; });
-    }
-    if (accumulate) {  // all loads before the first store, so that they overlap
-      Results old;
-      for_each(old, [&](int t, int half, float& value) {
-        value = inside(t, half) ? at[t * out.stride + half * 8] : 0.0f;
-      });
-      KRAIT_UNROLL
-      for (int c = 0; c < 16; ++c) {
-        KRAIT_UNROLL
-        for (int half = 0; half < 2; ++half) {
-          KRAIT_UNROLL
-          for (int n = 0; n < kResults; ++n)
-            results[c][half][n] = old[c][half][n] + results[c][half][n];
-        }
-      }
-    }
-    const bool writes = kColumns < 4 || lane % 2 == 0;
-    for_each(results, [&](int t, int half, float result) {
-      if (writes && inside(t, half)) at[t * out.stride + half * 8] = result;
-    });
-  }
-
-  // Calls with the distance from the lane's first token and the half of the rows.
-  template <class Function>
-  KRAIT_DEVICE static void for_each(Results& results, const Function& function) {
-    KRAIT_UNROLL
-    for (int c = 0; c < 16; ++c) {
-      KRAIT_UNROLL
-      for (int half = 0; half < 2; ++half) {
-        KRAIT_UNROLL
-        for (int n = 0; n < kResults; ++n)
-          function(c * 8 / kColumns + n, half, results[c][half][n]);
-      }
+      const Tile tile = tile_at(i);
+      results.put(total, (int64_t{tile.row} * Stage::kRowTiles + warp_index()) * kTileRows,
+                  int64_t{tile.column} * kWideColumns);
     }
   }
 };
@@ -405,7 +332,6 @@ bool wide_product(Stream stream, const Product& p) noexcept {
   Kernel kernel;
   kernel.w = p.w;
   kernel.layout = layout_of(F, p.w.rows, p.w.cols);
-  kernel.tokens = p.tokens;
   kernel.chunks = ceil_div(p.w.cols, kChunk);
   kernel.slices = slices_of(p.w.rows, p.w.cols);
   kernel.row_blocks =
@@ -418,9 +344,7 @@ bool wide_product(Stream stream, const Product& p) noexcept {
     kernel.column_sums = sums;
     sum_columns(stream, p.scratch, kernel.column_blocks, kernel.chunks, sums);
   }
-  kernel.bias = p.bias;
-  kernel.out = p.out;
-  kernel.accumulate = p.accumulate;
+  kernel.results = {p.bias, p.out, p.accumulate, p.w.rows, p.tokens};
   Shape shape;
   shape.blocks_x =
       std::min(int64_t{kernel.row_blocks} * kernel.column_blocks, int64_t{multiprocessors()});
