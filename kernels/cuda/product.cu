@@ -10,9 +10,16 @@ constexpr int parts_of(Format format, bool round) {
   return format == Format::f32 ? 3 : format == Format::bf16 && round ? 1 : 2;
 }
 
-// Whether the parts of the activations are made by a kernel of their own.
-bool is_split(Format format, int tokens, bool round) noexcept {
-  return tokens * columns_per_token(parts_of(format, round)) > 512;
+// How a product of more than few tokens is computed.
+//   small  blocks of 32 or 64 rows and 64 columns, one for each slice, which split the activations
+//   large  activations split beforehand, blocks of 128 rows and columns
+//   thin   the same with few rows: blocks of 32 rows for each slice
+enum class Plan { small, large, thin };
+constexpr int kBlockColumns = 64, kSmallRows = 64, kThinRows = 32;
+
+Plan plan_of(const Weights& w, int64_t columns) noexcept {
+  if (columns <= kBlockColumns) return Plan::small;
+  return w.rows <= 512 && columns <= 2048 ? Plan::thin : Plan::large;
 }
 
 template <Format F, int Parts>
@@ -21,19 +28,17 @@ void product_as(Stream stream, const Product& p) noexcept {
   const PlainSink sink{p.bias, p.out, p.accumulate};
   if (few_fits<F, Parts>(p.w, p.tokens, source, sink))
     return few_product<F, Parts>(stream, p.w, p.tokens, source, sink);
-  const int columns = p.tokens * columns_per_token(Parts);
-  if (!is_split(F, p.tokens, p.round)) {
-    if (columns <= 64)
-      many_product<F, Parts, 2, 2, 1, 4, true>(stream, p);  // 32 rows, 64 columns
-    else
-      many_product<F, Parts, 2, 2, 2, 4, true>(stream, p);  // 64 rows, 64 columns
-    return;
-  }
+  const int64_t columns = int64_t{p.tokens} * columns_per_token(Parts);
+  const Plan plan = plan_of(p.w, columns);
+  if (plan == Plan::small)
+    return many_product<F, Parts, 2, 2, 2, 4, true>(stream, p, reinterpret_cast<float*>(p.scratch));
   split_rows<Parts>(stream, p);
-  if (wide_product<F, Parts>(stream, p)) return;  // 128 rows, 128 columns
-  if (p.w.rows <= 256)
-    many_product<F, Parts, 2, 2, 1, 4, false>(stream, p);
-  else if constexpr (F == Format::bf16)
+  if (plan == Plan::thin) {
+    std::byte* sums = p.scratch + parts_bytes(p.tokens, Parts, p.w.cols);
+    return many_product<F, Parts, 2, 2, 1, 4, false>(stream, p, reinterpret_cast<float*>(sums));
+  }
+  if (wide_product<F, Parts>(stream, p)) return;
+  if constexpr (F == Format::bf16)
     many_product<F, Parts, 4, 2, 2, 8, false>(stream, p);  // 128 rows, 128 columns
   else
     many_product<F, Parts, 4, 2, 2, 4, false>(stream, p);  // 128 rows, 64 columns
@@ -42,10 +47,15 @@ void product_as(Stream stream, const Product& p) noexcept {
 }  // namespace
 
 int64_t product_scratch(const Weights& w, int32_t tokens, bool round) noexcept {
-  if (!is_split(w.format, tokens, round)) return 0;
   const int parts = parts_of(w.format, round);
-  return parts_bytes(tokens, parts, w.cols) +
-         (w.format == Format::q4_k ? column_sums_bytes(tokens, parts, w.cols) : 0);
+  const int64_t columns = int64_t{tokens} * columns_per_token(parts);
+  const int64_t split = parts_bytes(tokens, parts, w.cols);
+  switch (plan_of(w, columns)) {
+    case Plan::small: return slice_sums_bytes(w, columns, kSmallRows, kBlockColumns);
+    case Plan::thin: return split + slice_sums_bytes(w, columns, kThinRows, kBlockColumns);
+    case Plan::large: break;
+  }
+  return split + (w.format == Format::q4_k ? column_sums_bytes(tokens, parts, w.cols) : 0);
 }
 
 void product(Stream stream, const Product& p) noexcept {

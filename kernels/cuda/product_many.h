@@ -44,6 +44,12 @@ struct ManyProduct {
   const std::byte* parts = nullptr;  // unless it splits
   Rows x;                            // if it splits
   ResultWriter<kColumns> results;
+  float* slice_sums = nullptr;  // not null: a block for each slice, which leaves its sums here
+
+  // What a block computes.
+  KRAIT_DEVICE int row_block() const { return slice_sums ? block_y() / slices : block_y(); }
+  KRAIT_DEVICE int first_slice() const { return slice_sums ? block_y() % slices : 0; }
+  KRAIT_DEVICE int end_slice() const { return slice_sums ? first_slice() + 1 : slices; }
 
   struct Sums {
     float of[RowTiles][ColumnTiles][4];
@@ -51,7 +57,7 @@ struct ManyProduct {
 
   // Starts the copies of one chunk into its stage.
   KRAIT_DEVICE void fetch(int chunk, std::byte* stage) const {
-    const int64_t row_tile = int64_t{block_y()} * kBlockRowTiles;
+    const int64_t row_tile = int64_t{row_block()} * kBlockRowTiles;
     for (int i = thread_index(); i < kWeightBytes / 16; i += kThreads) {
       const int tile = i * 16 / kChunkBytes, at = i * 16 % kChunkBytes;
       const int64_t byte = int64_t{chunk} * kChunkBytes + at;
@@ -194,32 +200,37 @@ struct ManyProduct {
     const int lane = lane_index(), warp = warp_index();
     const int warp_row = warp / WarpColumns * RowTiles,
               warp_column = warp % WarpColumns * ColumnTiles;
-    const int64_t first_tile = int64_t{block_y()} * kBlockRowTiles + warp_row;
+    const int64_t first_tile = int64_t{row_block()} * kBlockRowTiles + warp_row;
+    int slice = first_slice();
+    const int begin = slice_begin(slice, slices, chunks);
+    const int end = slice_begin(end_slice(), slices, chunks);
+    const auto stage_of = [&](int chunk) {
+      return shared + (chunk - begin) % kStages * kStageBytes;
+    };
     KRAIT_UNROLL
     for (int stage = 0; stage < kStages - 1; ++stage) {
-      if (stage < chunks) fetch(stage, shared + stage * kStageBytes);
+      if (begin + stage < end) fetch(begin + stage, shared + stage * kStageBytes);
       copy_commit();
     }
     Own own;
     if constexpr (Splits) {
-      load_own(0, own);
+      load_own(begin, own);
       split_own(own, shared + kWeightBytes);
-      if (chunks > 1) load_own(1, own);
+      if (begin + 1 < end) load_own(begin + 1, own);
     }
     Sums sums{}, total{};
-    int slice = 0, slice_end = slice_begin(1, slices, chunks);
-    for (int chunk = 0; chunk < chunks; ++chunk) {
+    int slice_end = slice_begin(slice + 1, slices, chunks);
+    for (int chunk = begin; chunk < end; ++chunk) {
       copy_wait<kStages - 2>();
       sync_block();
       const int ahead = chunk + kStages - 1;
-      if (ahead < chunks) fetch(ahead, shared + ahead % kStages * kStageBytes);
+      if (ahead < end) fetch(ahead, stage_of(ahead));
       copy_commit();
       if constexpr (Splits) {
-        if (chunk + 1 < chunks)
-          split_own(own, shared + (chunk + 1) % kStages * kStageBytes + kWeightBytes);
-        if (chunk + 2 < chunks) load_own(chunk + 2, own);
+        if (chunk + 1 < end) split_own(own, stage_of(chunk + 1) + kWeightBytes);
+        if (chunk + 2 < end) load_own(chunk + 2, own);
       }
-      const std::byte* stage = shared + chunk % kStages * kStageBytes;
+      const std::byte* stage = stage_of(chunk);
       add_chunk(stage + warp_row * kChunkBytes,
                 stage + kWeightBytes + warp_column * 8 * kColumnBytes, chunk, first_tile, lane,
                 sums);
@@ -231,8 +242,26 @@ struct ManyProduct {
     copy_wait<0>();
     const int64_t first_column = int64_t{block_x()} * kBlockColumns + warp_column * 8;
     KRAIT_UNROLL
-    for (int r = 0; r < RowTiles; ++r)
-      results.put(total.of[r], (first_tile + r) * kTileRows, first_column);
+    for (int r = 0; r < RowTiles; ++r) {
+      if (slice_sums)
+        leave(total.of[r], (first_tile + r) * kTileRows, first_column, lane);
+      else
+        results.put(total.of[r], (first_tile + r) * kTileRows, first_column);
+    }
+  }
+
+  // slice_sums[slice][column][row], the rows padded to whole blocks.
+  KRAIT_DEVICE void leave(const float (&total)[ColumnTiles][4], int64_t first_row,
+                          int64_t first_column, int lane) const {
+    const int64_t rows = blocks_y() / slices * kBlockRowTiles * kTileRows;
+    const int64_t columns = int64_t{blocks_x()} * kBlockColumns;
+    float* at = slice_sums + (first_slice() * columns + first_column + lane % 4 * 2) * rows +
+                first_row + lane / 4;
+    KRAIT_UNROLL
+    for (int c = 0; c < ColumnTiles; ++c) {
+      KRAIT_UNROLL
+      for (int i = 0; i < 4; ++i) at[(c * 8 + i % 2) * rows + i / 2 * 8] = total[c][i];
+    }
   }
 
   KRAIT_DEVICE static void add_slice(Sums& sums, Sums& total) {
@@ -250,9 +279,53 @@ struct ManyProduct {
   }
 };
 
+// Steps 3 and 4 of the order, of the sums that the blocks of each slice have left.
+template <int Parts>
+struct AddSlices {
+  static constexpr int kThreads = 256;
+  static constexpr int kMinBlocks = 4;
+  static constexpr int kColumns = columns_per_token(Parts);
+  const float* slice_sums = nullptr;
+  int64_t padded_rows = 0, padded_columns = 0;
+  int32_t slices = 1, rows = 0;
+  const float* bias = nullptr;
+  Rows out;
+  bool accumulate = false;
+
+  KRAIT_DEVICE void operator()() const {
+    release_successor();
+    wait_for_predecessor();
+    const int row = block_x() * kThreads + thread_index(), token = block_y();
+    if (row >= rows) return;
+    const float* from = slice_sums + int64_t{token} * kColumns * padded_rows + row;
+    float sums[kColumns] = {};
+    KRAIT_UNROLL_4
+    for (int slice = 0; slice < slices; ++slice) {
+      KRAIT_UNROLL
+      for (int c = 0; c < kColumns; ++c)
+        sums[c] += from[(slice * padded_columns + c) * padded_rows];
+    }
+    float sum = sums[0];
+    if constexpr (kColumns == 2) sum = sums[0] + sums[1];
+    if constexpr (kColumns == 4) sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    if (bias) sum += bias[row];
+    float* at = out.data + token * out.stride + row;
+    *at = accumulate ? *at + sum : sum;
+  }
+};
+
+// Bytes of the slices' sums for blocks of so many rows and columns.
+constexpr int64_t slice_sums_bytes(const Weights& w, int64_t columns, int block_rows,
+                                   int block_columns) noexcept {
+  return int64_t{4} * slices_of(w.rows, w.cols) *
+         (ceil_div(columns, int64_t{block_columns}) * block_columns) *
+         (ceil_div(w.rows, block_rows) * block_rows);
+}
+
+// `slice_sums` not null: a block for each slice too, for products with few blocks otherwise.
 template <Format F, int Parts, int WarpRows, int WarpColumns, int RowTiles, int ColumnTiles,
           bool Splits>
-void many_product(Stream stream, const Product& p) noexcept {
+void many_product(Stream stream, const Product& p, float* slice_sums = nullptr) noexcept {
   using Kernel = ManyProduct<F, Parts, WarpRows, WarpColumns, RowTiles, ColumnTiles, Splits>;
   Kernel kernel;
   kernel.w = p.w;
@@ -263,12 +336,25 @@ void many_product(Stream stream, const Product& p) noexcept {
   kernel.parts = p.scratch;
   kernel.x = p.x;
   kernel.results = {p.bias, p.out, p.accumulate, p.w.rows, p.tokens};
+  kernel.slice_sums = slice_sums;
+  const int64_t row_blocks = ceil_div(kernel.layout.row_tiles, int64_t{Kernel::kBlockRowTiles});
   Shape shape;
   shape.blocks_x = ceil_div(int64_t{p.tokens} * Kernel::kColumns, int64_t{Kernel::kBlockColumns});
-  shape.blocks_y = ceil_div(kernel.layout.row_tiles, int64_t{Kernel::kBlockRowTiles});
+  shape.blocks_y = row_blocks * (slice_sums ? kernel.slices : 1);
   shape.threads = Kernel::kThreads;
   shape.shared_bytes = Kernel::kShared;
   launch(stream, shape, kernel);
+  if (!slice_sums) return;
+  AddSlices<Parts> add;
+  add.slice_sums = slice_sums;
+  add.padded_rows = row_blocks * Kernel::kBlockRowTiles * kTileRows;
+  add.padded_columns = shape.blocks_x * Kernel::kBlockColumns;
+  add.slices = kernel.slices;
+  add.rows = p.w.rows;
+  add.bias = p.bias;
+  add.out = p.out;
+  add.accumulate = p.accumulate;
+  launch(stream, {ceil_div(p.w.rows, add.kThreads), p.tokens, add.kThreads, 0}, add);
 }
 
 }  // namespace krait::cuda
