@@ -24,6 +24,7 @@ TEST(DeviceChat, SaysWhatTheHostWouldSay) {
   options.sampling.top_k = 200;
   options.sampling.top_p = 1;
   options.sampling.min_p = 0;
+  int stopped = 0;
   for (uint64_t turn = 0; turn < 14; ++turn) {
     options.seed = turn;
     options.max_tokens = 3 + static_cast<int64_t>(turn % 5) * 4;
