@@ -56,6 +56,8 @@ class Session {
   // the caller's error; not without logits().
   virtual void advance(const SamplingOptions& sampling, uint64_t seed, uint64_t sequence,
                        int64_t most, const std::function<Verdict(int32_t)>& on_id) = 0;
+  // Whether advance() lets the device draw with these options.
+  virtual bool runs_ahead(const SamplingOptions& sampling) const = 0;
 
   // Logits after the last token, [embedding_rows]; empty before the first feed and after one that
   // was stopped. Brought to the host by the first call. Valid until the next feed, restore or

@@ -10,6 +10,7 @@
 #include "krait/error.h"
 #include "src/base/utf8.h"
 #include "src/base/clock.h"
+#include "src/engine/answer.h"
 #include "src/engine/continuation.h"
 #include "src/engine/conversation_tree.h"
 
@@ -18,8 +19,6 @@ namespace {
 
 using nlohmann::ordered_json;
 using Kind = ConversationNode::Kind;
-
-bool is_set(const std::atomic<bool>* flag) { return flag && flag->load(std::memory_order_relaxed); }
 
 void append_message(ordered_json& messages, const char* role, std::string_view guarded) {
   ordered_json message = ordered_json::object();
@@ -237,31 +236,11 @@ TurnResult Conversation::answer(int64_t message, const GenerateOptions& options,
                                           : std::max<int64_t>(recent, kIncompleteCharacter));
   Continuation text(engine_, own, before, on_text);
 
-  // The last moment when the state stood right behind the text that had been given out. An answer
-  // that ends in a stop string, or inside a character, ends there.
-  struct Mark {
-    Snapshot snapshot;
-    size_t ids = 0;
-    size_t length = 0;  // of the text
-  } mark;
   const int64_t start = session_->position();
-  std::vector<int32_t> ids;
   const Stopwatch decoding;
   at_ = -1;
-  while (!text.over()) {
-    if (is_set(own.interrupt)) {
-      text.interrupt();
-      break;
-    }
-    const bool is_clean = !text.holds_back();
-    const size_t length = text.text().size();
-    const std::optional<int32_t> id = text.next(session_->logits(), session_->position());
-    if (is_clean && (text.holds_back() || text.stopped()))
-      mark = {session_->snapshot(), ids.size(), length};
-    if (!id || text.stopped()) break;
-    session_->feed({&*id, 1});
-    ids.push_back(*id);
-  }
+  Answer answer(*session_, own, text);
+  answer.write();
   const bool goes_back = text.stopped() || (text.mid_character() && !text.ended_by_eos());
   GenerateResult written = text.take();
   written.prompt_tokens = result.answer.prompt_tokens;
@@ -271,19 +250,16 @@ TurnResult Conversation::answer(int64_t message, const GenerateOptions& options,
   written.timings.decode_steps = session_->position() - start;
   written_ += std::ssize(written.ids);
   result.answer = std::move(written);
-  if (ids.empty() && result.answer.finish_reason == FinishReason::interrupted) return result;
-  if (goes_back) {
-    session_->restore(mark.snapshot);
-    ids.resize(mark.ids);
-  }
+  if (answer.ids().empty() && result.answer.finish_reason == FinishReason::interrupted) return result;
+  const size_t length = goes_back ? answer.go_back() : result.answer.text.size();
   ConversationNode node;
   node.kind = Kind::answer;
   node.parent = node.base = message;
   node.content = result.answer.text;
   node.guarded = format_.guard(node.content);
-  node.text = goes_back ? node.content.substr(0, mark.length) : node.content;
-  node.position = tree_->at(message).position + std::ssize(ids);
-  node.ids = std::move(ids);
+  node.text = node.content.substr(0, length);
+  node.position = tree_->at(message).position + std::ssize(answer.ids());
+  node.ids = answer.ids();
   node.sequence = sequence;
   tree_->at(message).sequence = sequence;
   current().tip = at_ = tree_->add(std::move(node));

@@ -27,6 +27,7 @@ class SessionImpl final : public Session {
                const std::atomic<bool>* stop) override;
   void advance(const SamplingOptions& sampling, uint64_t seed, uint64_t sequence, int64_t most,
                const std::function<Verdict(int32_t)>& on_id) override;
+  bool runs_ahead(const SamplingOptions& sampling) const override;
   std::span<const float> logits() const override;
   int64_t position() const noexcept override { return position_; }
   std::span<const int32_t> ids() const noexcept override { return ids_; }
@@ -258,6 +259,10 @@ void SessionImpl::settle() {
 void SessionImpl::count(std::span<const int32_t> ids) {
   position_ += std::ssize(ids);
   if (history_ == History::keep) ids_.insert(ids_.end(), ids.begin(), ids.end());
+}
+
+bool SessionImpl::runs_ahead(const SamplingOptions& sampling) const {
+  return device_draw(sampling, engine_.sampled_vocab(), 0, 0, 0) && engine_.drawing();
 }
 
 void SessionImpl::advance(const SamplingOptions& sampling, uint64_t seed, uint64_t sequence,

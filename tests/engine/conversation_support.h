@@ -56,6 +56,9 @@ class CountingEngine final : public Engine {
                  const std::function<Verdict(int32_t)>& on_id) override {
       session_->advance(sampling, seed, sequence, most, on_id);
     }
+    bool runs_ahead(const SamplingOptions& sampling) const override {
+      return session_->runs_ahead(sampling);
+    }
     std::span<const float> logits() const override { return session_->logits(); }
     int64_t position() const noexcept override { return session_->position(); }
     std::span<const int32_t> ids() const noexcept override { return session_->ids(); }
