@@ -89,10 +89,9 @@ class S4DMixer(nn.Module):
         return self.out_proj(y * F.silu(z)), (next_conv_state, ssm_state)
 
 
-class S4D(Mamba1):
+def S4D(shape: Shape, ops):
     """A Mamba1 whose mixers are S4DMixer."""
-
-    def __init__(self, shape: Shape, ops):
-        super().__init__(shape, ops)
-        for layer in self.backbone.layers:
-            layer.mixer = S4DMixer(shape, ops)
+    model = Mamba1(shape, ops)
+    for layer in model.backbone.layers:
+        layer.mixer = S4DMixer(shape, ops)
+    return model
