@@ -60,6 +60,7 @@ struct FewProduct {
   int tokens = 0;
   int slices = 1;
   int tiles_per_block = 1;
+  int rows_log2 = 4;  // of the rows of a block
   Source source;
   Sink sink;
 
@@ -67,8 +68,8 @@ struct FewProduct {
     float of[ColumnTiles][4];
   };
 
-  // The columns of a lane, at its words. What belongs to no token or
-  // part reads another's: its sums are not looked at.
+  // The columns of a lane, at its words. What belongs to no token or part reads another's: its sums
+  // are not looked at.
   struct LaneColumns {
     const uint32_t* words[ColumnTiles];
 
@@ -77,16 +78,51 @@ struct FewProduct {
       for (int tile = 0; tile < ColumnTiles; ++tile) {
         const int column = tile * 8 + lane / 4, part = column % kColumns;
         const int token = column / kColumns < tokens ? column / kColumns : 0;
-        words[tile] =
-            columns.words + (token * Parts + (part < Parts ? part : 0)) * columns.stride + lane % 4;
+        words[tile] = columns.words + (token * Parts + (part < Parts ? part : 0)) * columns.stride +
+                      lane % 4 * 4;
       }
     }
   };
 
-  // Adds the blocks of one tile, which begins with step `step` of the
-  // row.
+  // Operand b of the four steps of a chunk.
+  struct Activations {
+    uint32_t of[ColumnTiles][4][2];
+
+    KRAIT_DEVICE void load(const LaneColumns& columns, int chunk) {
+      KRAIT_UNROLL
+      for (int c = 0; c < ColumnTiles; ++c) {
+        KRAIT_UNROLL
+        for (int two = 0; two < 2; ++two) {
+          const Word4 v =
+              *reinterpret_cast<const Word4*>(columns.words[c] + chunk * (kChunk / 2) + two * 16);
+          of[c][2 * two][0] = v.x;
+          of[c][2 * two][1] = v.y;
+          of[c][2 * two + 1][0] = v.z;
+          of[c][2 * two + 1][1] = v.w;
+        }
+      }
+    }
+  };
+
+  // Adds the first `tiles` tiles of a chunk.
+  KRAIT_DEVICE static void add_chunk(const std::byte* slot, int tiles, int lane,
+                                     const Activations& b, Sums& sums) {
+    KRAIT_UNROLL
+    for (int tile = 0; tile < Ring::kChunkTiles; ++tile) {
+      if (tile >= tiles) break;
+      RawTile<F> raw;
+      raw.load_shared(slot + tile * Ring::kTileAll, lane);
+      TileScales<F> scales{};
+      if constexpr (kScaled)
+        scales.load(slot + Ring::kWeightBytes, slot + Ring::kWeightBytes + Ring::kScaleBytes, tile,
+                    lane / 4);
+      add_tile(raw, scales, tile * steps_per_tile(F), b, sums);
+    }
+  }
+
+  // Adds the blocks of one tile, which begins with step `step` of the chunk.
   KRAIT_DEVICE static void add_tile(const RawTile<F>& raw, const TileScales<F>& scales, int step,
-                                    const LaneColumns& columns, Sums& sums) {
+                                    const Activations& b, Sums& sums) {
     KRAIT_UNROLL
     for (int begin = 0; begin < steps_per_tile(F); begin += kScaleSteps) {
       Sums block{}, ones{};
@@ -97,11 +133,10 @@ struct FewProduct {
         weights_of_step<F>(raw, s, a);
         KRAIT_UNROLL
         for (int c = 0; c < ColumnTiles; ++c) {
-          const uint32_t* words = columns.words[c] + (step + s) * (kStep / 2);
-          const uint32_t b[2] = {words[0], words[4]};
           KRAIT_UNROLL
-          for (int part = 0; part < kWeightParts; ++part) mma_bf16(target.of[c], a[part], b);
-          if constexpr (F == Format::q4_k) mma_ones(ones.of[c], b);
+          for (int part = 0; part < kWeightParts; ++part)
+            mma_bf16(target.of[c], a[part], b.of[c][step + s]);
+          if constexpr (F == Format::q4_k) mma_ones(ones.of[c], b.of[c][step + s]);
         }
       }
       if constexpr (kScaled) add_scaled(scales.of(begin / kScaleSteps), block, ones, sums);
@@ -122,10 +157,8 @@ struct FewProduct {
     }
   }
 
-  // A warp's slice of its row tile; nothing for warps that only help
-  // with the results.
+  // A warp's slice of its row tile; nothing for warps that only help with the results.
   KRAIT_DEVICE Ring ring_of(int warp, std::byte* memory) const {
-    constexpr int kChunkTiles = kChunk / tile_cols(F);
     const int row_tile = block_x() * tiles_per_block + warp / slices, slice = warp % slices;
     const int chunks = ceil_div(w.cols, kChunk);
     const bool used = warp < slices * tiles_per_block && row_tile < layout.row_tiles;
@@ -134,9 +167,10 @@ struct FewProduct {
     ring.tiles = w.tiles + row_tile * layout.row_tile_bytes;
     ring.scales = w.scales + row_tile * layout.scales_stride();
     ring.supers = ring.scales + layout.scale_bytes;
-    ring.first = slice_begin(slice, slices, chunks) * kChunkTiles;
-    ring.end = static_cast<int>(
-        at_most(slice_begin(slice + 1, slices, chunks) * kChunkTiles, used ? layout.k_tiles : 0));
+    ring.first = slice_begin(slice, slices, chunks);
+    ring.end = used ? slice_begin(slice + 1, slices, chunks) : ring.first;
+    ring.row_tiles_k = static_cast<int>(layout.k_tiles);
+    ring.row_scale_bytes = static_cast<int>(layout.scale_bytes);
     ring.lane = lane_index();
     return ring;
   }
@@ -147,12 +181,11 @@ struct FewProduct {
     bool real;
   };
   KRAIT_DEVICE Result result_of(int turn) const {
-    const int rows = tiles_per_block * kTileRows;
     const int i = turn * thread_count() + thread_index(), n = i / Sink::kLanes;
     Result r;
-    r.in_block = n % rows;
-    r.token = n / rows;
-    r.row = block_x() * rows + r.in_block;
+    r.in_block = n & ((1 << rows_log2) - 1);
+    r.token = n >> rows_log2;
+    r.row = (block_x() << rows_log2) + r.in_block;
     r.lane = i % Sink::kLanes;
     r.real = r.token < tokens && r.row < w.rows;
     return r;
@@ -166,7 +199,7 @@ struct FewProduct {
     const int warp = warp_index(), warps = slices * tiles_per_block;
     std::byte* shared = shared_memory();
     const Ring ring = ring_of(warp, shared);
-    ring.fill();
+    if (warp < warps) ring.fill();
 
     wait_for_predecessor();
     shared += warps * Ring::kBytes;
@@ -180,8 +213,13 @@ struct FewProduct {
 
     const LaneColumns own(columns, tokens, ring.lane);
     Sums sums{};
-    ring.drain([&](const RawTile<F>& raw, const TileScales<F>& scales, int tile) {
-      add_tile(raw, scales, tile * steps_per_tile(F), own, sums);
+    ring.drain([&](const std::byte* slot, int chunk, int tiles) {
+      Activations b;
+      b.load(own, chunk);
+      if (tiles == Ring::kChunkTiles)
+        add_chunk(slot, Ring::kChunkTiles, ring.lane, b, sums);
+      else
+        add_chunk(slot, tiles, ring.lane, b, sums);
     });
     if (warp < warps) share(sums, parts + warp * kWarpParts, ring.lane);
     sync_block();
@@ -238,13 +276,17 @@ struct FewShape {
   int slices = 1, tiles_per_block = 1, threads = 0;
   size_t shared_bytes = 0;
 };
-// `tiles_per_block` 0: as many row tiles as make eight warps.
+// `tiles_per_block`, a power of two; 0: as many row tiles as make about eight warps.
 template <Format F, int Parts, class Source, class Sink>
 FewShape few_shape(const Weights& w, int tokens, const Source& source, const Sink&,
                    int tiles_per_block = 0) noexcept {
   FewShape s;
   s.slices = slices_of(w.rows, w.cols);
-  s.tiles_per_block = tiles_per_block > 0 ? tiles_per_block : s.slices <= 8 ? 8 / s.slices : 1;
+  s.tiles_per_block = tiles_per_block > 0 ? tiles_per_block
+                      : s.slices == 1     ? 8
+                      : s.slices == 2     ? 4
+                      : s.slices <= 4     ? 2
+                                          : 1;
   const int warps = s.slices * s.tiles_per_block;
   const int lanes = s.tiles_per_block * kTileRows * tokens * Sink::kLanes;
   s.threads = std::max(warps, std::min(ceil_div(lanes, kWarp), 8)) * kWarp;
@@ -274,6 +316,8 @@ void start_few(Stream stream, const Weights& w, int tokens, const Source& source
   kernel.tokens = tokens;
   kernel.slices = s.slices;
   kernel.tiles_per_block = s.tiles_per_block;
+  kernel.rows_log2 = 4;
+  while (1 << (kernel.rows_log2 - 4) < s.tiles_per_block) ++kernel.rows_log2;
   kernel.source = source;
   kernel.sink = sink;
   Shape shape;

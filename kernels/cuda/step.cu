@@ -43,13 +43,7 @@ void fused_product(Stream stream, const Weights& w, bool round, int tokens, cons
 }
 
 NormedSource normed(const BlockStep& block) noexcept {
-  NormedSource source;
-  source.x = block.residual;
-  source.norm = block.norm;
-  source.groups = 1;
-  source.eps = block.norm_eps;
-  source.cols = block.d_model;
-  return source;
+  return {input_rows(block.residual), block.norm, block.norm_eps, block.d_model};
 }
 
 }  // namespace
@@ -83,8 +77,8 @@ bool mamba2_step(Stream stream, const Mamba2Step& s) noexcept {
   const bool round = s.block.round;
   const int32_t d_inner = s.ssd.n_heads * s.ssd.head_dim;
   const NormedSource in = normed(s.block);
-  NormedSource y;
-  y.x = s.ssd.out;
+  GatedSource y;
+  y.y = s.ssd.out;
   y.z = s.zxbcdt;  // z is its first columns
   y.gate_first = !s.norm_before_gate;
   y.norm = s.gate_norm;
