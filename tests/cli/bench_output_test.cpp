@@ -12,7 +12,12 @@ using nlohmann::json;
 using ::testing::HasSubstr;
 
 BenchSubject subject(const std::string& model = "/tmp/130m") {
-  return {model, "q8_0", "", {"cpu", "AMD \"EPYC\"", "avx512", 2}, 136 << 20, 129'140'000};
+  DeviceInfo device;
+  device.name = "cpu";
+  device.detail = "AMD \"EPYC\"";
+  device.isa = "avx512";
+  device.threads = 2;
+  return {model, "q8_0", "", device, 136 << 20, 129'140'000};
 }
 
 BenchResult decode() {

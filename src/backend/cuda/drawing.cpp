@@ -29,11 +29,12 @@ int64_t bytes_of(int64_t count) noexcept {
 CudaDrawing::CudaDrawing(int32_t device, Stream stream, int32_t rows, int32_t vocab)
     : device_(device), stream_(stream), rows_(rows), vocab_(vocab), number_(next_number()) {
   KRAIT_CHECK(rows >= 1 && vocab >= 1);
-  draws_ = require_device(bytes_of<Draw>(rows), "drawing tokens");
-  ids_ = require_device(bytes_of<int32_t>(rows), "drawing tokens");
+  const int64_t bytes = ids_offset() + bytes_of<int32_t>(rows);
+  memory_ = require_device(bytes, "drawing tokens");
+  staged_ = allocate_pinned(bytes);
+  copied_ = make_event();
   ring_ = allocate_pinned(bytes_of<uint64_t>(rows * kRing));
   std::memset(ring_.get(), 0, static_cast<size_t>(bytes_of<uint64_t>(rows * kRing)));
-  staged_.reserve(static_cast<size_t>(rows));
 }
 
 CudaDrawing::~CudaDrawing() {
@@ -48,17 +49,23 @@ void CudaDrawing::start(std::span<const krait::Draw> draws, std::span<const int3
   KRAIT_CHECK(!draws.empty() && std::ssize(draws) <= rows_);
   KRAIT_CHECK(ids.empty() || ids.size() == draws.size());
   use_device(device_);
-  staged_.clear();
+  if (copies_) cuda::wait(copied_);
+  auto* staged = reinterpret_cast<Draw*>(staged_.get());
   for (const krait::Draw& d : draws) {
     KRAIT_CHECK(d.top_k >= 1 && d.top_k <= kMostTopK && (d.top_k == 1 || d.top_k < vocab_));
-    staged_.push_back({d.seed, d.sequence, d.position, d.temperature, d.top_p, d.min_p, d.top_k,
-                       static_cast<uint32_t>(issued_)});
+    *staged++ = {d.seed,  d.sequence, d.position, d.temperature,
+                 d.top_p, d.min_p,    d.top_k,    static_cast<uint32_t>(issued_)};
   }
   started_ = static_cast<int32_t>(draws.size());
   first_ = issued_;
-  copy_to_device(stream_, staged_.data(), draws_.get(), bytes_of<Draw>(started_));
-  if (!ids.empty())
-    copy_to_device(stream_, ids.data(), ids_.get(), static_cast<int64_t>(ids.size_bytes()));
+  copy_to_device(stream_, staged_.get(), memory_.get(), bytes_of<Draw>(started_));
+  if (!ids.empty()) {
+    const auto size = static_cast<int64_t>(ids.size_bytes());
+    std::memcpy(staged_.get() + ids_offset(), ids.data(), ids.size_bytes());
+    copy_to_device(stream_, staged_.get() + ids_offset(), memory_.get() + ids_offset(), size);
+  }
+  record(stream_, copied_);
+  copies_ = true;
 }
 
 void CudaDrawing::draw(krait::Rows logits) {
@@ -67,8 +74,8 @@ void CudaDrawing::draw(krait::Rows logits) {
   s.logits = {logits.data, logits.stride};
   s.rows = started_;
   s.vocab = vocab_;
-  s.draws = reinterpret_cast<Draw*>(draws_.get());
-  s.ids = reinterpret_cast<int32_t*>(ids_.get());
+  s.draws = reinterpret_cast<Draw*>(memory_.get());
+  s.ids = reinterpret_cast<int32_t*>(memory_.get() + ids_offset());
   s.ring = reinterpret_cast<uint64_t*>(ring_.get());
   s.ring_length = kRing;
   sample(stream_, s);

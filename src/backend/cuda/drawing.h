@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "kernels/cuda/sample.h"
 #include "krait/backend.h"
@@ -28,21 +27,26 @@ class CudaDrawing final : public Drawing {
   void not_run() noexcept { --issued_; }
 
   // What was drawn last, in device memory.
-  const int32_t* ids() const noexcept { return reinterpret_cast<const int32_t*>(ids_.get()); }
+  const int32_t* ids() const noexcept {
+    return reinterpret_cast<const int32_t*>(memory_.get() + ids_offset());
+  }
   int32_t vocab() const noexcept { return vocab_; }
   // A number that no other drawing ever had.
   uint64_t number() const noexcept { return number_; }
 
  private:
+  int64_t ids_offset() const noexcept { return rows_ * static_cast<int64_t>(sizeof(Draw)); }
   bool has_come(int32_t row, uint64_t n, int32_t& id) const noexcept;
 
   int32_t device_;
   Stream stream_;
   int32_t rows_, vocab_;
   uint64_t number_;
-  DeviceMemory draws_, ids_;
+  DeviceMemory memory_;  // draws, then ids
+  PinnedMemory staged_;  // the same, on its way there
+  Event copied_;         // from staged_
+  bool copies_ = false;
   PinnedMemory ring_;
-  std::vector<Draw> staged_;
   int32_t started_ = 0;  // rows that are drawn
   // Draws in all, which number the words of the ring: those of an earlier start may still come.
   uint64_t issued_ = 0, first_ = 0;
