@@ -18,9 +18,9 @@
 
 namespace krait::cuda {
 
-// What lies in a stage: the activations of 128 columns, then for each of eight row tiles its
-// weights, then for each its scales; then the sums of the activations, block by block.
-template <Format F>
+// What lies in a stage: the activations of blocks of 64 columns, then for each of eight row tiles
+// its weights, then for each its scales; then the sums of the activations, block by block.
+template <Format F, int ColumnTiles>
 struct WideStage {
   static constexpr bool kScaled = steps_per_scale(F) > 0;
   static constexpr int kRowTiles = 8;
@@ -28,16 +28,18 @@ struct WideStage {
   static constexpr int kWeightBytes = kChunk / tile_cols(F) * kTileAll;  // of a row tile
   static constexpr int kScaleBytes = kScaled ? 64 : 0;                   // of a row tile
   static constexpr int kSuperBytes = F == Format::q4_k ? 64 : F == Format::q6_k ? 32 : 0;
-  static constexpr int kColumnSumBytes = F == Format::q4_k ? kColumnSumsBytes : 0;
-  static constexpr int kScales = kColumnsBytes + kRowTiles * kWeightBytes;
+  static constexpr int kColumnSumBytes = F == Format::q4_k ? kColumnSumsBytes : 0;  // of a block
+  static constexpr int kBlocks = ColumnTiles * 8 / kBlockColumns;
+  static constexpr int kWeights = kBlocks * kBlockBytes;
+  static constexpr int kScales = kWeights + kRowTiles * kWeightBytes;
   static constexpr int kColumnSums = kScales + kRowTiles * (kScaleBytes + kSuperBytes);
-  static constexpr int kBytes = (kColumnSums + kColumnSumBytes + 1023) / 1024 * 1024;
+  static constexpr int kBytes = (kColumnSums + kBlocks * kColumnSumBytes + 1023) / 1024 * 1024;
   static constexpr int kCount = std::min((225 << 10) / kBytes, 8);
 };
 
-template <Format F, int Parts>
+template <Format F, int Parts, int ColumnTiles>
 struct WideProduct {
-  using Stage = WideStage<F>;
+  using Stage = WideStage<F, ColumnTiles>;
   static constexpr bool kScaled = Stage::kScaled;
   static constexpr int kConsumers = Stage::kRowTiles;  // warps; four more bring the chunks
   static constexpr int kThreads = (kConsumers + 4) * kWarp;
@@ -49,16 +51,18 @@ struct WideProduct {
   static constexpr int kGroups = kChunk / kStep / kGroupSteps;
   static constexpr size_t kShared =
       1024 + size_t{Stage::kCount} * (Stage::kBytes + 2 * sizeof(CopyBarrier));
-  static constexpr int kNeighbours = 16;  // column blocks whose activations stay in the L2 cache
+  static constexpr int kNeighbours =
+      2048 / (ColumnTiles * 8);  // column groups whose activations stay in the L2 cache
 
   Weights w;
   Layout layout;
-  int32_t slices = 1, chunks = 1, row_blocks = 0, column_blocks = 0;
+  int32_t slices = 1, chunks = 1, row_groups = 0, column_groups = 0, column_blocks = 0;
   const std::byte* parts = nullptr;
   const std::byte* column_sums = nullptr;
   ResultWriter<kColumns> results;
 
-  using Sums = float[16][4];
+  using Sums = float[ColumnTiles][4];
+  static constexpr int kTileColumns = ColumnTiles * 8;
 
   // The weights of a group, as they come and as they are multiplied.
   static constexpr int kGroupTiles = (kGroupSteps + steps_per_tile(F) - 1) / steps_per_tile(F);
@@ -89,16 +93,16 @@ struct WideProduct {
   };
 
   struct Tile {
-    int row, column;  // blocks
+    int row, column;  // groups of kRowTiles and of kTileColumns
   };
   // Neighbours in this order, computed at the same time, share weights or activations.
   KRAIT_DEVICE Tile tile_at(int i) const {
-    const int first = i / (kNeighbours * row_blocks) * kNeighbours;
-    const int rest = i - first * row_blocks;
-    const int width = static_cast<int>(at_most(kNeighbours, column_blocks - first));
+    const int first = i / (kNeighbours * row_groups) * kNeighbours;
+    const int rest = i - first * row_groups;
+    const int width = static_cast<int>(at_most(kNeighbours, column_groups - first));
     return {rest / width, first + rest % width};
   }
-  KRAIT_DEVICE int tiles() const { return row_blocks * column_blocks; }
+  KRAIT_DEVICE int tiles() const { return row_groups * column_groups; }
 
   KRAIT_DEVICE void operator()() const {
     if constexpr (kBulkCopies) {
@@ -132,13 +136,10 @@ struct WideProduct {
     order_bulk_copies();
     for (int i = block_x(); i < tiles(); i += blocks_x()) {
       const Tile tile = tile_at(i);
-      const std::byte* columns =
-          parts + parts_offset(int64_t{tile.column} * kWideColumns, 0, chunks);
       for (int chunk = 0; chunk < chunks; ++chunk) {
         barrier_wait(ring.empty(ring.at), ring.parity ^ 1);
         if (producer == 0)
-          fetch(ring.stage(), columns + int64_t{chunk} * kColumnsBytes, tile.row, chunk,
-                ring.full(ring.at));
+          fetch(ring.stage(), tile, chunk, ring.full(ring.at));
         else
           fetch_scales(ring.stage(), tile, chunk, ring.full(ring.at));
         ring.advance();
@@ -146,31 +147,38 @@ struct WideProduct {
     }
   }
 
-  KRAIT_DEVICE int row_tiles_of(int row_block) const {
+  KRAIT_DEVICE int row_tiles_of(int row_group) const {
     return static_cast<int>(
-        at_most(Stage::kRowTiles, layout.row_tiles - int64_t{row_block} * Stage::kRowTiles));
+        at_most(Stage::kRowTiles, layout.row_tiles - int64_t{row_group} * Stage::kRowTiles));
   }
 
-  KRAIT_DEVICE void fetch(std::byte* stage, const std::byte* columns, int row_block, int chunk,
-                          CopyBarrier* full) const {
-    const int row_tiles = row_tiles_of(row_block);
+  KRAIT_DEVICE int blocks_of(int column_group) const {
+    return static_cast<int>(at_most(Stage::kBlocks, column_blocks - column_group * Stage::kBlocks));
+  }
+
+  KRAIT_DEVICE void fetch(std::byte* stage, const Tile& tile, int chunk, CopyBarrier* full) const {
+    const int row_tiles = row_tiles_of(tile.row), blocks = blocks_of(tile.column);
     const int64_t at = int64_t{chunk} * Stage::kWeightBytes;
     const int bytes = static_cast<int>(at_most(Stage::kWeightBytes, layout.row_tile_bytes - at));
-    barrier_arrive_expecting(full, kColumnsBytes + row_tiles * bytes);
-    bulk_copy(stage, columns, kColumnsBytes, full);
+    barrier_arrive_expecting(full, blocks * kBlockBytes + row_tiles * bytes);
+    const std::byte* columns =
+        parts + parts_offset(int64_t{tile.column} * kTileColumns, chunk, chunks);
+    for (int b = 0; b < blocks; ++b)
+      bulk_copy(stage + b * kBlockBytes, columns + int64_t{b} * chunks * kBlockBytes, kBlockBytes,
+                full);
     const std::byte* from =
-        w.tiles + int64_t{row_block} * Stage::kRowTiles * layout.row_tile_bytes + at;
+        w.tiles + int64_t{tile.row} * Stage::kRowTiles * layout.row_tile_bytes + at;
     for (int r = 0; r < row_tiles; ++r, from += layout.row_tile_bytes)
-      bulk_copy(stage + kColumnsBytes + r * Stage::kWeightBytes, from, bytes, full);
+      bulk_copy(stage + Stage::kWeights + r * Stage::kWeightBytes, from, bytes, full);
   }
 
   KRAIT_DEVICE void fetch_scales(std::byte* stage, const Tile& tile, int chunk,
                                  CopyBarrier* full) const {
-    const int row_tiles = row_tiles_of(tile.row);
+    const int row_tiles = row_tiles_of(tile.row), blocks = blocks_of(tile.column);
     const int64_t at = int64_t{chunk} * Stage::kScaleBytes;
     const int bytes = static_cast<int>(at_most(Stage::kScaleBytes, layout.scale_bytes - at));
-    barrier_arrive_expecting(full,
-                             row_tiles * (bytes + Stage::kSuperBytes) + Stage::kColumnSumBytes);
+    barrier_arrive_expecting(
+        full, row_tiles * (bytes + Stage::kSuperBytes) + blocks * Stage::kColumnSumBytes);
     const std::byte* from =
         w.scales + int64_t{tile.row} * Stage::kRowTiles * layout.scales_stride();
     std::byte* to = stage + Stage::kScales;
@@ -183,10 +191,14 @@ struct WideProduct {
       from += layout.scales_stride();
       to += Stage::kScaleBytes + Stage::kSuperBytes;
     }
-    if constexpr (Stage::kColumnSumBytes > 0)
-      bulk_copy(stage + Stage::kColumnSums,
-                column_sums + (int64_t{tile.column} * chunks + chunk) * Stage::kColumnSumBytes,
-                Stage::kColumnSumBytes, full);
+    if constexpr (Stage::kColumnSumBytes > 0) {
+      for (int b = 0; b < blocks; ++b) {
+        const int64_t block = int64_t{tile.column} * Stage::kBlocks + b;
+        bulk_copy(stage + Stage::kColumnSums + b * Stage::kColumnSumBytes,
+                  column_sums + (block * chunks + chunk) * Stage::kColumnSumBytes,
+                  Stage::kColumnSumBytes, full);
+      }
+    }
   }
 
   // ---- the warps that multiply ------------------------------------------------------------------
@@ -199,7 +211,7 @@ struct WideProduct {
   // Loads a group; zeros behind the first `steps` of the chunk.
   KRAIT_DEVICE static void load(const std::byte* stage, int group, int steps, RawGroup& raw) {
     const int lane = lane_index(), warp = warp_index(), first = group * kGroupSteps;
-    const std::byte* weights = stage + kColumnsBytes + warp * Stage::kWeightBytes;
+    const std::byte* weights = stage + Stage::kWeights + warp * Stage::kWeightBytes;
     KRAIT_UNROLL
     for (int t = 0; t < kGroupTiles; ++t) {
       const int tile = first / steps_per_tile(F) + t;
@@ -241,7 +253,7 @@ struct WideProduct {
         if (kScaled && s == 0 && part == 0)
           mma_warpgroup<true>(sums, a[s][part], stage, group * kGroupSteps + s);
         else
-          mma_warpgroup(sums, a[s][part], stage, group * kGroupSteps + s);
+          mma_warpgroup<false>(sums, a[s][part], stage, group * kGroupSteps + s);
       }
     }
     warpgroup_commit();
@@ -251,14 +263,14 @@ struct WideProduct {
                                      [[maybe_unused]] const std::byte* stage,
                                      [[maybe_unused]] int group, Sums& sums) {
     KRAIT_UNROLL
-    for (int c = 0; c < 16; ++c) {
+    for (int c = 0; c < ColumnTiles; ++c) {
       KRAIT_UNROLL
       for (int i = 0; i < 4; ++i)
         sums[c][i] = multiply_add(i < 2 ? scale.low : scale.high, block[c][i], sums[c][i]);
       if constexpr (F == Format::q4_k) {
-        const auto* of_group =
-            reinterpret_cast<const float*>(stage + Stage::kColumnSums) + group * kWideColumns;
-        const Float2 two = load2(of_group + c * 8 + lane_index() % 4 * 2);
+        const auto* of_group = reinterpret_cast<const float*>(stage + Stage::kColumnSums) +
+                               (c * 8 / kBlockColumns * 2 + group) * kBlockColumns;
+        const Float2 two = load2(of_group + c * 8 % kBlockColumns + lane_index() % 4 * 2);
         KRAIT_UNROLL
         for (int i = 0; i < 4; ++i)
           sums[c][i] = multiply_add(-(i < 2 ? scale.min_low : scale.min_high),
@@ -269,7 +281,7 @@ struct WideProduct {
 
   KRAIT_DEVICE static void add_slice(Sums& sums, Sums& total) {
     KRAIT_UNROLL
-    for (int c = 0; c < 16; ++c) {
+    for (int c = 0; c < ColumnTiles; ++c) {
       KRAIT_UNROLL
       for (int i = 0; i < 4; ++i) {
         total[c][i] += sums[c][i];
@@ -319,38 +331,50 @@ struct WideProduct {
       }
       const Tile tile = tile_at(i);
       results.put(total, (int64_t{tile.row} * Stage::kRowTiles + warp_index()) * kTileRows,
-                  int64_t{tile.column} * kWideColumns);
+                  int64_t{tile.column} * kTileColumns);
     }
   }
 };
 
-// False, and nothing is done, where the GPU or what was compiled for it cannot.
-template <Format F, int Parts>
-bool wide_product(Stream stream, const Product& p) noexcept {
-  using Kernel = WideProduct<F, Parts>;
-  if (code_version<Kernel>() != 90) return false;
+template <Format F, int Parts, int ColumnTiles>
+WideProduct<F, Parts, ColumnTiles> wide_kernel(const Product& p) noexcept {
+  using Kernel = WideProduct<F, Parts, ColumnTiles>;
   Kernel kernel;
   kernel.w = p.w;
   kernel.layout = layout_of(F, p.w.rows, p.w.cols);
   kernel.chunks = ceil_div(p.w.cols, kChunk);
   kernel.slices = slices_of(p.w.rows, p.w.cols);
-  kernel.row_blocks =
-      static_cast<int>(ceil_div(kernel.layout.row_tiles, int64_t{Kernel::Stage::kRowTiles}));
-  kernel.column_blocks =
-      static_cast<int>(ceil_div(int64_t{p.tokens} * Kernel::kColumns, int64_t{kWideColumns}));
+  const int columns = p.tokens * Kernel::kColumns;
+  kernel.row_groups =
+      static_cast<int>(ceil_div(kernel.layout.row_tiles, int64_t{Kernel::kConsumers}));
+  kernel.column_groups = ceil_div(columns, Kernel::kTileColumns);
+  kernel.column_blocks = ceil_div(columns, kBlockColumns);
   kernel.parts = p.scratch;
+  kernel.results = {p.bias, p.out, p.accumulate, p.w.rows, p.tokens};
+  return kernel;
+}
+
+template <class Kernel>
+void launch_wide(Stream stream, const Kernel& kernel) noexcept {
+  Shape shape;
+  shape.blocks_x = std::min(kernel.row_groups * kernel.column_groups, multiprocessors());
+  shape.threads = Kernel::kThreads;
+  shape.shared_bytes = Kernel::kShared;
+  launch(stream, shape, kernel);
+}
+
+// False, and nothing is done, where the GPU or what was compiled for it cannot.
+template <Format F, int Parts>
+bool wide_product(Stream stream, const Product& p) noexcept {
+  using Kernel = WideProduct<F, Parts, 16>;
+  if (code_version<Kernel>() != 90) return false;
+  Kernel kernel = wide_kernel<F, Parts, 16>(p);
   if constexpr (F == Format::q4_k) {
     std::byte* sums = p.scratch + parts_bytes(p.tokens, Parts, p.w.cols);
     kernel.column_sums = sums;
     sum_columns(stream, p.scratch, kernel.column_blocks, kernel.chunks, sums);
   }
-  kernel.results = {p.bias, p.out, p.accumulate, p.w.rows, p.tokens};
-  Shape shape;
-  shape.blocks_x =
-      std::min(int64_t{kernel.row_blocks} * kernel.column_blocks, int64_t{multiprocessors()});
-  shape.threads = Kernel::kThreads;
-  shape.shared_bytes = Kernel::kShared;
-  launch(stream, shape, kernel);
+  launch_wide(stream, kernel);
   return true;
 }
 
