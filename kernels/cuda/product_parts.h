@@ -111,13 +111,14 @@ struct SumColumns {
   }
 };
 
-inline void sum_columns(Stream stream, const std::byte* parts, int column_blocks, int chunks,
-                        std::byte* sums) noexcept {
+// To where the parts end.
+template <int Parts>
+void sum_columns(Stream stream, const Product& p) noexcept {
   Shape shape;
-  shape.blocks_x = column_blocks;
-  shape.blocks_y = chunks;
+  shape.blocks_x = ceil_div(p.tokens * columns_per_token(Parts), kBlockColumns);
+  shape.blocks_y = ceil_div(p.w.cols, kChunk);
   shape.threads = SumColumns::kThreads;
-  launch(stream, shape, SumColumns{parts, sums});
+  launch(stream, shape, SumColumns{p.scratch, p.scratch + parts_bytes(p.tokens, Parts, p.w.cols)});
 }
 
 template <int Parts>

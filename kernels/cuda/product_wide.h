@@ -20,10 +20,9 @@ namespace krait::cuda {
 
 // What lies in a stage: the activations of blocks of 64 columns, then for each of eight row tiles
 // its weights, then for each its scales; then the sums of the activations, block by block.
-template <Format F, int ColumnTiles>
+template <Format F, int RowTiles, int ColumnTiles>
 struct WideStage {
   static constexpr bool kScaled = steps_per_scale(F) > 0;
-  static constexpr int kRowTiles = 8;
   static constexpr int kTileAll = loads_per_tile(F) * kTileBytes;
   static constexpr int kWeightBytes = kChunk / tile_cols(F) * kTileAll;  // of a row tile
   static constexpr int kScaleBytes = kScaled ? 64 : 0;                   // of a row tile
@@ -31,19 +30,22 @@ struct WideStage {
   static constexpr int kColumnSumBytes = F == Format::q4_k ? kColumnSumsBytes : 0;  // of a block
   static constexpr int kBlocks = ColumnTiles * 8 / kBlockColumns;
   static constexpr int kWeights = kBlocks * kBlockBytes;
-  static constexpr int kScales = kWeights + kRowTiles * kWeightBytes;
-  static constexpr int kColumnSums = kScales + kRowTiles * (kScaleBytes + kSuperBytes);
+  static constexpr int kScales = kWeights + RowTiles * kWeightBytes;
+  static constexpr int kColumnSums = kScales + RowTiles * (kScaleBytes + kSuperBytes);
   static constexpr int kBytes = (kColumnSums + kBlocks * kColumnSumBytes + 1023) / 1024 * 1024;
-  static constexpr int kCount = std::min((225 << 10) / kBytes, 8);
+  static constexpr int kCount = std::min((RowTiles * 28 << 10) / kBytes, 8);
 };
 
-template <Format F, int Parts, int ColumnTiles>
+// A tile of results has RowTiles * 16 rows, 4 or 8, and ColumnTiles * 8 columns, 16 or 24.
+template <Format F, int Parts, int RowTiles, int ColumnTiles>
 struct WideProduct {
-  using Stage = WideStage<F, ColumnTiles>;
+  using Stage = WideStage<F, RowTiles, ColumnTiles>;
   static constexpr bool kScaled = Stage::kScaled;
-  static constexpr int kConsumers = Stage::kRowTiles;  // warps; four more bring the chunks
+  static constexpr int kConsumers = RowTiles;  // warps; four more bring the chunks
   static constexpr int kThreads = (kConsumers + 4) * kWarp;
-  static constexpr int kMinBlocks = 1;
+  static constexpr int kMinBlocks = 8 / RowTiles;
+  // Of a thread, where all begin with the same number.
+  static constexpr int kConsumerRegisters = 232, kProducerRegisters = RowTiles == 8 ? 40 : 24;
   static constexpr int kColumns = columns_per_token(Parts);
   static constexpr int kWeightParts = weight_parts(F);
   // The steps of a chunk are multiplied in groups, between which sums come to rest.
@@ -93,7 +95,7 @@ struct WideProduct {
   };
 
   struct Tile {
-    int row, column;  // groups of kRowTiles and of kTileColumns
+    int row, column;  // groups of RowTiles and of kTileColumns
   };
   // Neighbours in this order, computed at the same time, share weights or activations.
   KRAIT_DEVICE Tile tile_at(int i) const {
@@ -118,87 +120,90 @@ struct WideProduct {
       wait_for_predecessor();
       sync_block();
       if (warp_index() < kConsumers) {
-        warpgroup_more_registers<232>();
+        warpgroup_more_registers<kConsumerRegisters>();
         consume(ring);
       } else {
-        warpgroup_fewer_registers<40>();
+        warpgroup_fewer_registers<kProducerRegisters>();
         const int producer = warp_index() - kConsumers;
-        if (producer < kProducers && lane_index() == 0) produce(ring, producer);
+        if (lane_index() == 0) produce(ring, producer);
       }
     }
   }
 
   // ---- the threads that copy --------------------------------------------------------------------
 
-  static constexpr int kProducers = kScaled ? 2 : 1;
+  // Each of four brings its own row tiles and block of columns: one alone could not begin copies as
+  // fast as they are used up. What can be is computed once for a tile.
+  static constexpr int kProducers = 4;
+  static constexpr int kOwnTiles = RowTiles / kProducers;
+  static_assert(Stage::kBlocks <= kProducers);
+
+  // What a producer copies of a tile, chunk by chunk.
+  struct Own {
+    const std::byte *columns, *sums, *weights, *scales, *supers;
+    int blocks, tiles;  // how many of them there are
+    int weights_left, scales_left;
+  };
+  KRAIT_DEVICE Own own_of(const Tile& tile, int producer) const {
+    const int block = tile.column * Stage::kBlocks + producer;
+    const int row_tile = tile.row * RowTiles + producer * kOwnTiles;
+    const int tiles = static_cast<int>(at_most(kOwnTiles, layout.row_tiles - row_tile));
+    const std::byte* row_scales = w.scales + row_tile * layout.scales_stride();
+    return {parts + int64_t{block} * chunks * kBlockBytes,
+            column_sums + int64_t{block} * chunks * Stage::kColumnSumBytes,
+            w.tiles + row_tile * layout.row_tile_bytes,
+            row_scales,
+            row_scales + layout.scale_bytes,
+            producer < Stage::kBlocks && block < column_blocks ? 1 : 0,
+            tiles < 0 ? 0 : tiles,
+            static_cast<int>(layout.row_tile_bytes),
+            static_cast<int>(layout.scale_bytes)};
+  }
 
   KRAIT_DEVICE void produce(Ring ring, int producer) const {
     order_bulk_copies();
     for (int i = block_x(); i < tiles(); i += blocks_x()) {
-      const Tile tile = tile_at(i);
+      Own own = own_of(tile_at(i), producer);
       for (int chunk = 0; chunk < chunks; ++chunk) {
         barrier_wait(ring.empty(ring.at), ring.parity ^ 1);
-        if (producer == 0)
-          fetch(ring.stage(), tile, chunk, ring.full(ring.at));
-        else
-          fetch_scales(ring.stage(), tile, chunk, ring.full(ring.at));
+        fetch(ring.stage(), own, producer, ring.full(ring.at));
+        if (chunk % 4 == 3) own.supers += Stage::kSuperBytes;
         ring.advance();
       }
     }
   }
 
-  KRAIT_DEVICE int row_tiles_of(int row_group) const {
-    return static_cast<int>(
-        at_most(Stage::kRowTiles, layout.row_tiles - int64_t{row_group} * Stage::kRowTiles));
-  }
-
-  KRAIT_DEVICE int blocks_of(int column_group) const {
-    return static_cast<int>(at_most(Stage::kBlocks, column_blocks - column_group * Stage::kBlocks));
-  }
-
-  KRAIT_DEVICE void fetch(std::byte* stage, const Tile& tile, int chunk, CopyBarrier* full) const {
-    const int row_tiles = row_tiles_of(tile.row), blocks = blocks_of(tile.column);
-    const int64_t at = int64_t{chunk} * Stage::kWeightBytes;
-    const int bytes = static_cast<int>(at_most(Stage::kWeightBytes, layout.row_tile_bytes - at));
-    barrier_arrive_expecting(full, blocks * kBlockBytes + row_tiles * bytes);
-    const std::byte* columns =
-        parts + parts_offset(int64_t{tile.column} * kTileColumns, chunk, chunks);
-    for (int b = 0; b < blocks; ++b)
-      bulk_copy(stage + b * kBlockBytes, columns + int64_t{b} * chunks * kBlockBytes, kBlockBytes,
-                full);
-    const std::byte* from =
-        w.tiles + int64_t{tile.row} * Stage::kRowTiles * layout.row_tile_bytes + at;
-    for (int r = 0; r < row_tiles; ++r, from += layout.row_tile_bytes)
-      bulk_copy(stage + Stage::kWeights + r * Stage::kWeightBytes, from, bytes, full);
-  }
-
-  KRAIT_DEVICE void fetch_scales(std::byte* stage, const Tile& tile, int chunk,
-                                 CopyBarrier* full) const {
-    const int row_tiles = row_tiles_of(tile.row), blocks = blocks_of(tile.column);
-    const int64_t at = int64_t{chunk} * Stage::kScaleBytes;
-    const int bytes = static_cast<int>(at_most(Stage::kScaleBytes, layout.scale_bytes - at));
-    barrier_arrive_expecting(
-        full, row_tiles * (bytes + Stage::kSuperBytes) + blocks * Stage::kColumnSumBytes);
-    const std::byte* from =
-        w.scales + int64_t{tile.row} * Stage::kRowTiles * layout.scales_stride();
-    std::byte* to = stage + Stage::kScales;
-    for (int r = 0; r < row_tiles; ++r) {
-      bulk_copy(to, from + at, bytes, full);
-      if constexpr (Stage::kSuperBytes > 0)
-        bulk_copy(to + Stage::kScaleBytes,
-                  from + layout.scale_bytes + chunk / 4 * Stage::kSuperBytes, Stage::kSuperBytes,
-                  full);
-      from += layout.scales_stride();
-      to += Stage::kScaleBytes + Stage::kSuperBytes;
-    }
-    if constexpr (Stage::kColumnSumBytes > 0) {
-      for (int b = 0; b < blocks; ++b) {
-        const int64_t block = int64_t{tile.column} * Stage::kBlocks + b;
-        bulk_copy(stage + Stage::kColumnSums + b * Stage::kColumnSumBytes,
-                  column_sums + (block * chunks + chunk) * Stage::kColumnSumBytes,
+  KRAIT_DEVICE void fetch(std::byte* stage, Own& own, int producer, CopyBarrier* full) const {
+    const int weights = static_cast<int>(at_most(Stage::kWeightBytes, own.weights_left));
+    const int scales = static_cast<int>(at_most(Stage::kScaleBytes, own.scales_left));
+    barrier_arrive_expecting(full, own.blocks * (kBlockBytes + Stage::kColumnSumBytes) +
+                                       own.tiles * (weights + scales + Stage::kSuperBytes));
+    if (own.blocks > 0) {
+      bulk_copy(stage + producer * kBlockBytes, own.columns, kBlockBytes, full);
+      if constexpr (Stage::kColumnSumBytes > 0)
+        bulk_copy(stage + Stage::kColumnSums + producer * Stage::kColumnSumBytes, own.sums,
                   Stage::kColumnSumBytes, full);
-      }
     }
+    KRAIT_UNROLL
+    for (int t = 0; t < kOwnTiles; ++t) {
+      if (t >= own.tiles) break;
+      const int to = producer * kOwnTiles + t;
+      bulk_copy(stage + Stage::kWeights + to * Stage::kWeightBytes,
+                own.weights + t * layout.row_tile_bytes, weights, full);
+      std::byte* to_scales =
+          stage + Stage::kScales + to * (Stage::kScaleBytes + Stage::kSuperBytes);
+      if constexpr (kScaled)
+        bulk_copy(to_scales, own.scales + t * layout.scales_stride(), scales, full);
+      if constexpr (Stage::kSuperBytes > 0)
+        bulk_copy(to_scales + Stage::kScaleBytes, own.supers + t * layout.scales_stride(),
+                  Stage::kSuperBytes, full);
+    }
+    own.columns += kBlockBytes;
+    own.sums += Stage::kColumnSumBytes;
+    own.weights += Stage::kWeightBytes;
+    own.scales += Stage::kScaleBytes;
+    own.weights_left -= Stage::kWeightBytes;
+    own.scales_left -= Stage::kScaleBytes;
   }
 
   // ---- the warps that multiply ------------------------------------------------------------------
@@ -330,52 +335,40 @@ struct WideProduct {
         add_slice(sums, total);
       }
       const Tile tile = tile_at(i);
-      results.put(total, (int64_t{tile.row} * Stage::kRowTiles + warp_index()) * kTileRows,
+      results.put(total, (int64_t{tile.row} * RowTiles + warp_index()) * kTileRows,
                   int64_t{tile.column} * kTileColumns);
     }
   }
 };
 
-template <Format F, int Parts, int ColumnTiles>
-WideProduct<F, Parts, ColumnTiles> wide_kernel(const Product& p) noexcept {
-  using Kernel = WideProduct<F, Parts, ColumnTiles>;
+// Only where wide_products() says so.
+template <Format F, int Parts, int RowTiles, int ColumnTiles>
+void wide_product(Stream stream, const Product& p) noexcept {
+  using Kernel = WideProduct<F, Parts, RowTiles, ColumnTiles>;
   Kernel kernel;
   kernel.w = p.w;
   kernel.layout = layout_of(F, p.w.rows, p.w.cols);
   kernel.chunks = ceil_div(p.w.cols, kChunk);
   kernel.slices = slices_of(p.w.rows, p.w.cols);
   const int columns = p.tokens * Kernel::kColumns;
-  kernel.row_groups =
-      static_cast<int>(ceil_div(kernel.layout.row_tiles, int64_t{Kernel::kConsumers}));
+  kernel.row_groups = static_cast<int>(ceil_div(kernel.layout.row_tiles, int64_t{RowTiles}));
   kernel.column_groups = ceil_div(columns, Kernel::kTileColumns);
   kernel.column_blocks = ceil_div(columns, kBlockColumns);
   kernel.parts = p.scratch;
+  kernel.column_sums = p.scratch + parts_bytes(p.tokens, Parts, p.w.cols);  // if there are any
   kernel.results = {p.bias, p.out, p.accumulate, p.w.rows, p.tokens};
-  return kernel;
-}
-
-template <class Kernel>
-void launch_wide(Stream stream, const Kernel& kernel) noexcept {
   Shape shape;
-  shape.blocks_x = std::min(kernel.row_groups * kernel.column_groups, multiprocessors());
+  shape.blocks_x =
+      std::min(kernel.row_groups * kernel.column_groups, multiprocessors() * Kernel::kMinBlocks);
   shape.threads = Kernel::kThreads;
   shape.shared_bytes = Kernel::kShared;
   launch(stream, shape, kernel);
 }
 
-// False, and nothing is done, where the GPU or what was compiled for it cannot.
+// Whether this GPU, and what was compiled for it, can.
 template <Format F, int Parts>
-bool wide_product(Stream stream, const Product& p) noexcept {
-  using Kernel = WideProduct<F, Parts, 16>;
-  if (code_version<Kernel>() != 90) return false;
-  Kernel kernel = wide_kernel<F, Parts, 16>(p);
-  if constexpr (F == Format::q4_k) {
-    std::byte* sums = p.scratch + parts_bytes(p.tokens, Parts, p.w.cols);
-    kernel.column_sums = sums;
-    sum_columns(stream, p.scratch, kernel.column_blocks, kernel.chunks, sums);
-  }
-  launch_wide(stream, kernel);
-  return true;
+bool wide_products() noexcept {
+  return code_version<WideProduct<F, Parts, 8, 16>>() == 90;
 }
 
 }  // namespace krait::cuda
