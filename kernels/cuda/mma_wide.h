@@ -1,15 +1,13 @@
-// d[64][128] += a[64][16] b[16][128] by four warps together: what mma_bf16 does, sixteen columns
-// tiles wide. On sm_90a it is one instruction that reads b from shared memory by itself; elsewhere,
-// and on the twin, sixteen mma_bf16.
+// d[64][N] += a[64][16] b[16][N], N = 128 or 192, by four warps together: what mma_bf16 does, many
+// column tiles wide. On sm_90a it is one instruction that reads b from shared memory by itself;
+// elsewhere, and on the twin, N / 8 mma_bf16.
 #pragma once
 
 #include "kernels/cuda/device.h"
 
 namespace krait::cuda {
 
-inline constexpr int kWideColumns = 128;
 inline constexpr int kColumnBytes = 128;  // 64 values of k
-inline constexpr int kColumnsBytes = kWideColumns * kColumnBytes;
 
 // Where bytes [16 i, 16 i + 16) of a column lie: the order that spreads the rows of a matrix over
 // the banks, and that the instruction knows as 128-byte swizzle.
@@ -57,7 +55,8 @@ KRAIT_DEVICE void warpgroup_own([[maybe_unused]] uint32_t (&a)[4]) {
 #endif
 }
 // After warpgroup_wait(): sums are only touched from here on.
-KRAIT_DEVICE void warpgroup_own([[maybe_unused]] float (&sums)[16][4]) {
+template <int Tiles>
+KRAIT_DEVICE void warpgroup_own([[maybe_unused]] float (&sums)[Tiles][4]) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   KRAIT_UNROLL
   for (auto& tile : sums)
@@ -66,17 +65,21 @@ KRAIT_DEVICE void warpgroup_own([[maybe_unused]] float (&sums)[16][4]) {
 }
 
 // Each warp of the four holds a [its 16 rows] and d [its 16 rows] as mma_bf16 has them, column tile
-// by column tile. `columns`: [128][64] bf16 as column_piece() says, 1024-byte aligned; `step` (0 to
-// 3): which 16 of the 64. `Fresh`: d begins at 0.
-template <bool Fresh = false>
-KRAIT_DEVICE void mma_warpgroup(float (&d)[16][4], const uint32_t (&a)[4], const std::byte* columns,
-                                int step) {
+// by column tile: 16 or 24 of them. `columns`: [Tiles * 8][64] bf16 as column_piece() says,
+// 1024-byte aligned; `step` (0 to 3): which 16 of the 64. `Fresh`: d begins at 0.
+template <bool Fresh, int Tiles>
+KRAIT_DEVICE void mma_warpgroup(float (&d)[Tiles][4], const uint32_t (&a)[4],
+                                const std::byte* columns, int step) {
+  static_assert(Tiles == 16 || Tiles == 24);
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(columns)) + step * 32;
   // Address and distance of groups of eight columns in units of 16 bytes; 128-byte swizzle.
   const uint64_t b = (uint64_t{1} << 62) | (uint64_t{64} << 32) | (uint64_t{1} << 16) |
                      ((address & 0x3ffffu) >> 4);
-  asm volatile(
+  // clang-format off
+#define KRAIT_TILE(t) "+f"(d[t][0]), "+f"(d[t][1]), "+f"(d[t][2]), "+f"(d[t][3])
+  if constexpr (Tiles == 16)
+    asm volatile(
       "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
       "%0, %1, %2, %3, %4, %5, %6, %7, "
       "%8, %9, %10, %11, %12, %13, %14, %15, "
@@ -87,19 +90,28 @@ KRAIT_DEVICE void mma_warpgroup(float (&d)[16][4], const uint32_t (&a)[4], const
       "%48, %49, %50, %51, %52, %53, %54, %55, "
       "%56, %57, %58, %59, %60, %61, %62, %63}, "
       "{%64, %65, %66, %67}, %68, %69, 1, 1, 0;"
-      : "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[1][0]), "+f"(d[1][1]),
-        "+f"(d[1][2]), "+f"(d[1][3]), "+f"(d[2][0]), "+f"(d[2][1]), "+f"(d[2][2]), "+f"(d[2][3]),
-        "+f"(d[3][0]), "+f"(d[3][1]), "+f"(d[3][2]), "+f"(d[3][3]), "+f"(d[4][0]), "+f"(d[4][1]),
-        "+f"(d[4][2]), "+f"(d[4][3]), "+f"(d[5][0]), "+f"(d[5][1]), "+f"(d[5][2]), "+f"(d[5][3]),
-        "+f"(d[6][0]), "+f"(d[6][1]), "+f"(d[6][2]), "+f"(d[6][3]), "+f"(d[7][0]), "+f"(d[7][1]),
-        "+f"(d[7][2]), "+f"(d[7][3]), "+f"(d[8][0]), "+f"(d[8][1]), "+f"(d[8][2]), "+f"(d[8][3]),
-        "+f"(d[9][0]), "+f"(d[9][1]), "+f"(d[9][2]), "+f"(d[9][3]), "+f"(d[10][0]), "+f"(d[10][1]),
-        "+f"(d[10][2]), "+f"(d[10][3]), "+f"(d[11][0]), "+f"(d[11][1]), "+f"(d[11][2]),
-        "+f"(d[11][3]), "+f"(d[12][0]), "+f"(d[12][1]), "+f"(d[12][2]), "+f"(d[12][3]),
-        "+f"(d[13][0]), "+f"(d[13][1]), "+f"(d[13][2]), "+f"(d[13][3]), "+f"(d[14][0]),
-        "+f"(d[14][1]), "+f"(d[14][2]), "+f"(d[14][3]), "+f"(d[15][0]), "+f"(d[15][1]),
-        "+f"(d[15][2]), "+f"(d[15][3])
+      : KRAIT_TILE(0), KRAIT_TILE(1), KRAIT_TILE(2), KRAIT_TILE(3), KRAIT_TILE(4), KRAIT_TILE(5), KRAIT_TILE(6), KRAIT_TILE(7), KRAIT_TILE(8), KRAIT_TILE(9), KRAIT_TILE(10), KRAIT_TILE(11), KRAIT_TILE(12), KRAIT_TILE(13), KRAIT_TILE(14), KRAIT_TILE(15)
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"(Fresh ? 0 : 1));
+  else
+    asm volatile(
+      "wgmma.mma_async.sync.aligned.m64n192k16.f32.bf16.bf16 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, "
+      "%8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, "
+      "%24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, "
+      "%40, %41, %42, %43, %44, %45, %46, %47, "
+      "%48, %49, %50, %51, %52, %53, %54, %55, "
+      "%56, %57, %58, %59, %60, %61, %62, %63, "
+      "%64, %65, %66, %67, %68, %69, %70, %71, "
+      "%72, %73, %74, %75, %76, %77, %78, %79, "
+      "%80, %81, %82, %83, %84, %85, %86, %87, "
+      "%88, %89, %90, %91, %92, %93, %94, %95}, "
+      "{%96, %97, %98, %99}, %100, %101, 1, 1, 0;"
+      : KRAIT_TILE(0), KRAIT_TILE(1), KRAIT_TILE(2), KRAIT_TILE(3), KRAIT_TILE(4), KRAIT_TILE(5), KRAIT_TILE(6), KRAIT_TILE(7), KRAIT_TILE(8), KRAIT_TILE(9), KRAIT_TILE(10), KRAIT_TILE(11), KRAIT_TILE(12), KRAIT_TILE(13), KRAIT_TILE(14), KRAIT_TILE(15), KRAIT_TILE(16), KRAIT_TILE(17), KRAIT_TILE(18), KRAIT_TILE(19), KRAIT_TILE(20), KRAIT_TILE(21), KRAIT_TILE(22), KRAIT_TILE(23)
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"(Fresh ? 0 : 1));
+#undef KRAIT_TILE
+    // clang-format on
 #else
   if constexpr (Fresh) {
     for (auto& tile : d)
@@ -107,7 +119,7 @@ KRAIT_DEVICE void mma_warpgroup(float (&d)[16][4], const uint32_t (&a)[4], const
   }
   const int lane = lane_index();
   KRAIT_UNROLL
-  for (int tile = 0; tile < 16; tile += 2) {
+  for (int tile = 0; tile < Tiles; tile += 2) {
     uint32_t four[4];
     load_matrices(
         four, columns + column_piece(tile * 8 + lane / 16 * 8 + lane % 8, step * 2 + lane / 8 % 2));

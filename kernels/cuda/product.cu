@@ -15,11 +15,39 @@ constexpr int parts_of(Format format, bool round) {
 //   large  activations split beforehand, blocks of 128 rows and columns
 //   thin   the same with few rows: blocks of 32 rows for each slice
 enum class Plan { small, large, thin };
-constexpr int kBlockColumns = 64, kSmallRows = 64, kThinRows = 32;
+constexpr int kSmallColumns = 64, kSmallRows = 64, kThinRows = 32;
 
 Plan plan_of(const Weights& w, int64_t columns) noexcept {
-  if (columns <= kBlockColumns) return Plan::small;
+  if (columns <= kSmallColumns) return Plan::small;
   return w.rows <= 512 && columns <= 2048 ? Plan::thin : Plan::large;
+}
+
+// About how long all tiles of a kind take, in times of one of 128 x 128 that has a multiprocessor
+// for itself. Small tiles run in pairs; wide ones read fewer weights for what they compute.
+double wide_time(const Product& p, int columns, int tile_rows, int tile_columns) noexcept {
+  const int64_t tiles = ceil_div(int64_t{p.w.rows}, int64_t{tile_rows}) *
+                        ceil_div(int64_t{columns}, int64_t{tile_columns});
+  const int64_t processors = multiprocessors(), together = processors * 128 / tile_rows;
+  const int64_t rounds = tiles / together, rest = tiles % together;
+  const double last = rest == 0 ? 0.0 : tile_rows == 64 && rest <= processors ? 0.65 : 1.0;
+  const double each = (tile_columns == 192 ? 1.5 * 0.9 : 1.0) * (tile_rows == 64 ? 1.1 : 1.0);
+  return (static_cast<double>(rounds) + last) * each;
+}
+
+// With the tiles that take the least time.
+template <Format F, int Parts>
+void best_wide_product(Stream stream, const Product& p) noexcept {
+  const int columns = p.tokens * columns_per_token(Parts);
+  if constexpr (F == Format::q4_k) sum_columns<Parts>(stream, p);
+  const double time = wide_time(p, columns, 128, 128), small = wide_time(p, columns, 64, 128);
+  if constexpr (F == Format::bf16) {
+    if (wide_time(p, columns, 128, 192) < std::min(time, small))
+      return wide_product<F, Parts, 8, 24>(stream, p);
+  }
+  if (small < time)
+    wide_product<F, Parts, 4, 16>(stream, p);
+  else
+    wide_product<F, Parts, 8, 16>(stream, p);
 }
 
 template <Format F, int Parts>
@@ -37,8 +65,9 @@ void product_as(Stream stream, const Product& p) noexcept {
     std::byte* sums = p.scratch + parts_bytes(p.tokens, Parts, p.w.cols);
     return many_product<F, Parts, 2, 2, 1, 4, false>(stream, p, reinterpret_cast<float*>(sums));
   }
-  if (wide_product<F, Parts>(stream, p)) return;
-  if constexpr (F == Format::bf16)
+  if (wide_products<F, Parts>())
+    best_wide_product<F, Parts>(stream, p);
+  else if constexpr (F == Format::bf16)
     many_product<F, Parts, 4, 2, 2, 8, false>(stream, p);  // 128 rows, 128 columns
   else
     many_product<F, Parts, 4, 2, 2, 4, false>(stream, p);  // 128 rows, 64 columns
@@ -51,8 +80,8 @@ int64_t product_scratch(const Weights& w, int32_t tokens, bool round) noexcept {
   const int64_t columns = int64_t{tokens} * columns_per_token(parts);
   const int64_t split = parts_bytes(tokens, parts, w.cols);
   switch (plan_of(w, columns)) {
-    case Plan::small: return slice_sums_bytes(w, columns, kSmallRows, kBlockColumns);
-    case Plan::thin: return split + slice_sums_bytes(w, columns, kThinRows, kBlockColumns);
+    case Plan::small: return slice_sums_bytes(w, columns, kSmallRows, kSmallColumns);
+    case Plan::thin: return split + slice_sums_bytes(w, columns, kThinRows, kSmallColumns);
     case Plan::large: break;
   }
   return split + (w.format == Format::q4_k ? column_sums_bytes(tokens, parts, w.cols) : 0);

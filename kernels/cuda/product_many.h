@@ -23,7 +23,7 @@ struct ManyProduct {
   static constexpr int kMinBlocks = kThreads >= 256 ? 1 : 2;
   static constexpr int kColumns = columns_per_token(Parts);
   static constexpr int kBlockRowTiles = WarpRows * RowTiles;
-  static constexpr int kBlockColumns = WarpColumns * ColumnTiles * 8;
+  static constexpr int kTileColumns = WarpColumns * ColumnTiles * 8;
   static constexpr int kStages = 4;
   static constexpr int kWeightParts = weight_parts(F);
   static constexpr bool kScaled = steps_per_scale(F) > 0;
@@ -32,11 +32,11 @@ struct ManyProduct {
   static constexpr int kTileAll = loads_per_tile(F) * kTileBytes;
   static constexpr int kChunkBytes = kChunkTiles * kTileAll;  // of weights, per row tile
   static constexpr int kWeightBytes = kBlockRowTiles * kChunkBytes;
-  static constexpr int kStageBytes = kWeightBytes + kBlockColumns * kColumnBytes;
+  static constexpr int kStageBytes = kWeightBytes + kTileColumns * kColumnBytes;
   static constexpr size_t kShared = size_t{kStages} * kStageBytes;
-  static_assert(ColumnTiles % 2 == 0 && kWideColumns % kBlockColumns == 0);
+  static_assert(ColumnTiles % 2 == 0 && (Splits || kTileColumns % kBlockColumns == 0));
   static constexpr int kPairs = kChunk / 2;
-  static constexpr int kOwnPairs = kBlockColumns / kColumns * kPairs / kThreads;
+  static constexpr int kOwnPairs = kTileColumns / kColumns * kPairs / kThreads;
 
   Weights w;
   Layout layout;
@@ -69,10 +69,14 @@ struct ManyProduct {
   }
 
   KRAIT_DEVICE void fetch_columns(int chunk, std::byte* columns) const {
-    const int64_t first = int64_t{block_x()} * kBlockColumns;
-    const std::byte* from = parts + parts_offset(first, chunk, chunks);
-    for (int i = thread_index(); i < kBlockColumns * 8; i += kThreads)
-      copy_async(columns + i * 16, from + i * 16);
+    const int64_t first = int64_t{block_x()} * kTileColumns;
+    for (int i = thread_index(); i < kTileColumns * 8; i += kThreads) {
+      const int64_t column = first + i / (kBlockColumns * 8) * kBlockColumns;
+      const bool real = column < int64_t{tokens} * kColumns;
+      copy_async(columns + i * 16,
+                 parts + (real ? parts_offset(column, chunk, chunks) + i * 16 % kBlockBytes : 0),
+                 real);
+    }
   }
 
   // The activations of a chunk, on their way.
@@ -81,7 +85,7 @@ struct ManyProduct {
   };
   KRAIT_DEVICE void load_own(int chunk, Own& own) const {
     constexpr int kStride = kThreads / kPairs;  // tokens from one pair to the next
-    const int first = block_x() * (kBlockColumns / kColumns) + thread_index() / kPairs;
+    const int first = block_x() * (kTileColumns / kColumns) + thread_index() / kPairs;
     const int k = chunk * kChunk + thread_index() % kPairs * 2;
     const bool low = k < w.cols, high = k + 1 < w.cols;
     const float* at = x.data + first * x.stride + k;
@@ -240,7 +244,7 @@ struct ManyProduct {
       }
     }
     copy_wait<0>();
-    const int64_t first_column = int64_t{block_x()} * kBlockColumns + warp_column * 8;
+    const int64_t first_column = int64_t{block_x()} * kTileColumns + warp_column * 8;
     KRAIT_UNROLL
     for (int r = 0; r < RowTiles; ++r) {
       if (slice_sums)
@@ -254,7 +258,7 @@ struct ManyProduct {
   KRAIT_DEVICE void leave(const float (&total)[ColumnTiles][4], int64_t first_row,
                           int64_t first_column, int lane) const {
     const int64_t rows = blocks_y() / slices * kBlockRowTiles * kTileRows;
-    const int64_t columns = int64_t{blocks_x()} * kBlockColumns;
+    const int64_t columns = int64_t{blocks_x()} * kTileColumns;
     float* at = slice_sums + (first_slice() * columns + first_column + lane % 4 * 2) * rows +
                 first_row + lane / 4;
     KRAIT_UNROLL
@@ -339,7 +343,7 @@ void many_product(Stream stream, const Product& p, float* slice_sums = nullptr) 
   kernel.slice_sums = slice_sums;
   const int64_t row_blocks = ceil_div(kernel.layout.row_tiles, int64_t{Kernel::kBlockRowTiles});
   Shape shape;
-  shape.blocks_x = ceil_div(int64_t{p.tokens} * Kernel::kColumns, int64_t{Kernel::kBlockColumns});
+  shape.blocks_x = ceil_div(int64_t{p.tokens} * Kernel::kColumns, int64_t{Kernel::kTileColumns});
   shape.blocks_y = row_blocks * (slice_sums ? kernel.slices : 1);
   shape.threads = Kernel::kThreads;
   shape.shared_bytes = Kernel::kShared;
@@ -348,7 +352,7 @@ void many_product(Stream stream, const Product& p, float* slice_sums = nullptr) 
   AddSlices<Parts> add;
   add.slice_sums = slice_sums;
   add.padded_rows = row_blocks * Kernel::kBlockRowTiles * kTileRows;
-  add.padded_columns = shape.blocks_x * Kernel::kBlockColumns;
+  add.padded_columns = shape.blocks_x * Kernel::kTileColumns;
   add.slices = kernel.slices;
   add.rows = p.w.rows;
   add.bias = p.bias;

@@ -1,5 +1,5 @@
-// The bf16 parts of many tokens' activations, made once for a product: in blocks of 128 columns and
-// one chunk, 16 KiB, as mma_warpgroup() wants them (mma_wide.h). Column blocks follow one another;
+// The bf16 parts of many tokens' activations, made once for a product: in blocks of 64 columns and
+// one chunk, 8 KiB, as mma_warpgroup() wants them (mma_wide.h). Column blocks follow one another;
 // inside one, chunks do. Column = token * columns_per_token + part.
 #pragma once
 
@@ -11,14 +11,17 @@
 
 namespace krait::cuda {
 
+inline constexpr int kBlockColumns = 64;
+inline constexpr int kBlockBytes = kBlockColumns * kColumnBytes;
+
 constexpr int64_t parts_bytes(int64_t tokens, int parts, int64_t cols) noexcept {
-  return ceil_div(tokens * columns_per_token(parts), int64_t{kWideColumns}) *
-         ceil_div(cols, int64_t{kChunk}) * kColumnsBytes;
+  return ceil_div(tokens * columns_per_token(parts), int64_t{kBlockColumns}) *
+         ceil_div(cols, int64_t{kChunk}) * kBlockBytes;
 }
 // Where a column's part of a chunk lies; of the first column of a block: the block.
 constexpr int64_t parts_offset(int64_t column, int64_t chunk, int64_t chunks) noexcept {
-  return (column / kWideColumns * chunks + chunk) * kColumnsBytes +
-         column % kWideColumns * kColumnBytes;
+  return (column / kBlockColumns * chunks + chunk) * kBlockBytes +
+         column % kBlockColumns * kColumnBytes;
 }
 
 // Zeros behind cols; what lies behind the last token's columns is any number.
@@ -61,7 +64,7 @@ struct SplitRows {
       Word4 bits{};
       if (part < Parts) bits = {take_part(v[0]), take_part(v[1]), take_part(v[2]), take_part(v[3])};
       const int64_t column = token * kColumns + part;
-      const int in_block = static_cast<int>(column % kWideColumns);
+      const int in_block = static_cast<int>(column % kBlockColumns);
       std::byte* block = parts + parts_offset(column - in_block, chunk, blocks_y());
       *reinterpret_cast<Word4*>(block + column_piece(in_block, piece)) = bits;
     }
@@ -69,14 +72,14 @@ struct SplitRows {
 };
 
 // The sums of 32 activations of a column, in the order of mma_bf16, which weights with a minimum
-// need: for a column block and chunk, [2][128] floats.
-inline constexpr int kColumnSumsBytes = 2 * kWideColumns * 4;
+// need: for a column block and chunk, [2][64] floats.
+inline constexpr int kColumnSumsBytes = 2 * kBlockColumns * 4;
 constexpr int64_t column_sums_bytes(int64_t tokens, int parts, int64_t cols) noexcept {
-  return parts_bytes(tokens, parts, cols) / kColumnsBytes * kColumnSumsBytes;
+  return parts_bytes(tokens, parts, cols) / kBlockBytes * kColumnSumsBytes;
 }
 
 struct SumColumns {
-  static constexpr int kThreads = kWideColumns / 8 * kWarp;  // a warp for eight columns
+  static constexpr int kThreads = kBlockColumns / 8 * kWarp;  // a warp for eight columns
   static constexpr int kMinBlocks = 2;
   const std::byte* parts;
   std::byte* sums;
@@ -85,7 +88,7 @@ struct SumColumns {
     release_successor();
     wait_for_predecessor();
     const int64_t block = int64_t{block_x()} * blocks_y() + block_y();
-    const std::byte* columns = parts + block * kColumnsBytes;
+    const std::byte* columns = parts + block * kBlockBytes;
     auto* to = reinterpret_cast<float*>(sums + block * kColumnSumsBytes);
     const int lane = lane_index(), first = warp_index() * 8;
     KRAIT_UNROLL
@@ -101,20 +104,21 @@ struct SumColumns {
         mma_ones(d, b);
       }
       if (lane < 4) {
-        to[half * kWideColumns + first + lane * 2] = d[0];
-        to[half * kWideColumns + first + lane * 2 + 1] = d[1];
+        to[half * kBlockColumns + first + lane * 2] = d[0];
+        to[half * kBlockColumns + first + lane * 2 + 1] = d[1];
       }
     }
   }
 };
 
-inline void sum_columns(Stream stream, const std::byte* parts, int column_blocks, int chunks,
-                        std::byte* sums) noexcept {
+// To where the parts end.
+template <int Parts>
+void sum_columns(Stream stream, const Product& p) noexcept {
   Shape shape;
-  shape.blocks_x = column_blocks;
-  shape.blocks_y = chunks;
+  shape.blocks_x = ceil_div(p.tokens * columns_per_token(Parts), kBlockColumns);
+  shape.blocks_y = ceil_div(p.w.cols, kChunk);
   shape.threads = SumColumns::kThreads;
-  launch(stream, shape, SumColumns{parts, sums});
+  launch(stream, shape, SumColumns{p.scratch, p.scratch + parts_bytes(p.tokens, Parts, p.w.cols)});
 }
 
 template <int Parts>

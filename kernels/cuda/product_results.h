@@ -38,15 +38,26 @@ struct ResultWriter {
   template <int Tiles>
   KRAIT_DEVICE void put(const float (&sums)[Tiles][4], int64_t first_row,
                         int64_t first_column) const {
-    const int lane = lane_index();
     Results<Tiles> results;
     add_columns(sums, results);
+    const bool whole =
+        first_row + kTileRows <= rows && first_column + Tiles * 8 <= int64_t{tokens} * Columns;
+    if (whole)
+      write<true>(results, first_row, first_column);
+    else
+      write<false>(results, first_row, first_column);
+  }
+
+  // Whole: all rows and tokens exist.
+  template <bool Whole, int Tiles>
+  KRAIT_DEVICE void write(Results<Tiles>& results, int64_t first_row, int64_t first_column) const {
+    const int lane = lane_index();
     const int64_t row = first_row + lane / 4;
     const int64_t token = (first_column + lane % 4 * 2) / Columns;
     float* at = out.data + token * out.stride + row;
     const bool writes = Columns < 4 || lane % 2 == 0;
     const auto inside = [&](int t, int half) {
-      return writes && token + t < tokens && row + half * 8 < rows;
+      return writes && (Whole || (token + t < tokens && row + half * 8 < rows));
     };
     if (bias) {
       const float values[2] = {row < rows ? bias[row] : 0.0f,

@@ -18,30 +18,34 @@
 
 namespace krait::cuda {
 
-// What lies in a stage: the activations of 128 columns, then for each of eight row tiles its
-// weights, then for each its scales; then the sums of the activations, block by block.
-template <Format F>
+// What lies in a stage: the activations of blocks of 64 columns, then for each of eight row tiles
+// its weights, then for each its scales; then the sums of the activations, block by block.
+template <Format F, int RowTiles, int ColumnTiles>
 struct WideStage {
   static constexpr bool kScaled = steps_per_scale(F) > 0;
-  static constexpr int kRowTiles = 8;
   static constexpr int kTileAll = loads_per_tile(F) * kTileBytes;
   static constexpr int kWeightBytes = kChunk / tile_cols(F) * kTileAll;  // of a row tile
   static constexpr int kScaleBytes = kScaled ? 64 : 0;                   // of a row tile
   static constexpr int kSuperBytes = F == Format::q4_k ? 64 : F == Format::q6_k ? 32 : 0;
-  static constexpr int kColumnSumBytes = F == Format::q4_k ? kColumnSumsBytes : 0;
-  static constexpr int kScales = kColumnsBytes + kRowTiles * kWeightBytes;
-  static constexpr int kColumnSums = kScales + kRowTiles * (kScaleBytes + kSuperBytes);
-  static constexpr int kBytes = (kColumnSums + kColumnSumBytes + 1023) / 1024 * 1024;
-  static constexpr int kCount = std::min((225 << 10) / kBytes, 8);
+  static constexpr int kColumnSumBytes = F == Format::q4_k ? kColumnSumsBytes : 0;  // of a block
+  static constexpr int kBlocks = ColumnTiles * 8 / kBlockColumns;
+  static constexpr int kWeights = kBlocks * kBlockBytes;
+  static constexpr int kScales = kWeights + RowTiles * kWeightBytes;
+  static constexpr int kColumnSums = kScales + RowTiles * (kScaleBytes + kSuperBytes);
+  static constexpr int kBytes = (kColumnSums + kBlocks * kColumnSumBytes + 1023) / 1024 * 1024;
+  static constexpr int kCount = std::min((RowTiles * 28 << 10) / kBytes, 8);
 };
 
-template <Format F, int Parts>
+// A tile of results has RowTiles * 16 rows, 4 or 8, and ColumnTiles * 8 columns, 16 or 24.
+template <Format F, int Parts, int RowTiles, int ColumnTiles>
 struct WideProduct {
-  using Stage = WideStage<F>;
+  using Stage = WideStage<F, RowTiles, ColumnTiles>;
   static constexpr bool kScaled = Stage::kScaled;
-  static constexpr int kConsumers = Stage::kRowTiles;  // warps; four more bring the chunks
+  static constexpr int kConsumers = RowTiles;  // warps; four more bring the chunks
   static constexpr int kThreads = (kConsumers + 4) * kWarp;
-  static constexpr int kMinBlocks = 1;
+  static constexpr int kMinBlocks = 8 / RowTiles;
+  // Of a thread, where all begin with the same number.
+  static constexpr int kConsumerRegisters = 232, kProducerRegisters = RowTiles == 8 ? 40 : 24;
   static constexpr int kColumns = columns_per_token(Parts);
   static constexpr int kWeightParts = weight_parts(F);
   // The steps of a chunk are multiplied in groups, between which sums come to rest.
@@ -49,16 +53,18 @@ struct WideProduct {
   static constexpr int kGroups = kChunk / kStep / kGroupSteps;
   static constexpr size_t kShared =
       1024 + size_t{Stage::kCount} * (Stage::kBytes + 2 * sizeof(CopyBarrier));
-  static constexpr int kNeighbours = 16;  // column blocks whose activations stay in the L2 cache
+  static constexpr int kNeighbours =
+      2048 / (ColumnTiles * 8);  // column groups whose activations stay in the L2 cache
 
   Weights w;
   Layout layout;
-  int32_t slices = 1, chunks = 1, row_blocks = 0, column_blocks = 0;
+  int32_t slices = 1, chunks = 1, row_groups = 0, column_groups = 0, column_blocks = 0;
   const std::byte* parts = nullptr;
   const std::byte* column_sums = nullptr;
   ResultWriter<kColumns> results;
 
-  using Sums = float[16][4];
+  using Sums = float[ColumnTiles][4];
+  static constexpr int kTileColumns = ColumnTiles * 8;
 
   // The weights of a group, as they come and as they are multiplied.
   static constexpr int kGroupTiles = (kGroupSteps + steps_per_tile(F) - 1) / steps_per_tile(F);
@@ -89,16 +95,16 @@ struct WideProduct {
   };
 
   struct Tile {
-    int row, column;  // blocks
+    int row, column;  // groups of RowTiles and of kTileColumns
   };
   // Neighbours in this order, computed at the same time, share weights or activations.
   KRAIT_DEVICE Tile tile_at(int i) const {
-    const int first = i / (kNeighbours * row_blocks) * kNeighbours;
-    const int rest = i - first * row_blocks;
-    const int width = static_cast<int>(at_most(kNeighbours, column_blocks - first));
+    const int first = i / (kNeighbours * row_groups) * kNeighbours;
+    const int rest = i - first * row_groups;
+    const int width = static_cast<int>(at_most(kNeighbours, column_groups - first));
     return {rest / width, first + rest % width};
   }
-  KRAIT_DEVICE int tiles() const { return row_blocks * column_blocks; }
+  KRAIT_DEVICE int tiles() const { return row_groups * column_groups; }
 
   KRAIT_DEVICE void operator()() const {
     if constexpr (kBulkCopies) {
@@ -114,79 +120,90 @@ struct WideProduct {
       wait_for_predecessor();
       sync_block();
       if (warp_index() < kConsumers) {
-        warpgroup_more_registers<232>();
+        warpgroup_more_registers<kConsumerRegisters>();
         consume(ring);
       } else {
-        warpgroup_fewer_registers<40>();
+        warpgroup_fewer_registers<kProducerRegisters>();
         const int producer = warp_index() - kConsumers;
-        if (producer < kProducers && lane_index() == 0) produce(ring, producer);
+        if (lane_index() == 0) produce(ring, producer);
       }
     }
   }
 
   // ---- the threads that copy --------------------------------------------------------------------
 
-  static constexpr int kProducers = kScaled ? 2 : 1;
+  // Each of four brings its own row tiles and block of columns: one alone could not begin copies as
+  // fast as they are used up. What can be is computed once for a tile.
+  static constexpr int kProducers = 4;
+  static constexpr int kOwnTiles = RowTiles / kProducers;
+  static_assert(Stage::kBlocks <= kProducers);
+
+  // What a producer copies of a tile, chunk by chunk.
+  struct Own {
+    const std::byte *columns, *sums, *weights, *scales, *supers;
+    int blocks, tiles;  // how many of them there are
+    int weights_left, scales_left;
+  };
+  KRAIT_DEVICE Own own_of(const Tile& tile, int producer) const {
+    const int block = tile.column * Stage::kBlocks + producer;
+    const int row_tile = tile.row * RowTiles + producer * kOwnTiles;
+    const int tiles = static_cast<int>(at_most(kOwnTiles, layout.row_tiles - row_tile));
+    const std::byte* row_scales = w.scales + row_tile * layout.scales_stride();
+    return {parts + int64_t{block} * chunks * kBlockBytes,
+            column_sums + int64_t{block} * chunks * Stage::kColumnSumBytes,
+            w.tiles + row_tile * layout.row_tile_bytes,
+            row_scales,
+            row_scales + layout.scale_bytes,
+            producer < Stage::kBlocks && block < column_blocks ? 1 : 0,
+            tiles < 0 ? 0 : tiles,
+            static_cast<int>(layout.row_tile_bytes),
+            static_cast<int>(layout.scale_bytes)};
+  }
 
   KRAIT_DEVICE void produce(Ring ring, int producer) const {
     order_bulk_copies();
     for (int i = block_x(); i < tiles(); i += blocks_x()) {
-      const Tile tile = tile_at(i);
-      const std::byte* columns =
-          parts + parts_offset(int64_t{tile.column} * kWideColumns, 0, chunks);
+      Own own = own_of(tile_at(i), producer);
       for (int chunk = 0; chunk < chunks; ++chunk) {
         barrier_wait(ring.empty(ring.at), ring.parity ^ 1);
-        if (producer == 0)
-          fetch(ring.stage(), columns + int64_t{chunk} * kColumnsBytes, tile.row, chunk,
-                ring.full(ring.at));
-        else
-          fetch_scales(ring.stage(), tile, chunk, ring.full(ring.at));
+        fetch(ring.stage(), own, producer, ring.full(ring.at));
+        if (chunk % 4 == 3) own.supers += Stage::kSuperBytes;
         ring.advance();
       }
     }
   }
 
-  KRAIT_DEVICE int row_tiles_of(int row_block) const {
-    return static_cast<int>(
-        at_most(Stage::kRowTiles, layout.row_tiles - int64_t{row_block} * Stage::kRowTiles));
-  }
-
-  KRAIT_DEVICE void fetch(std::byte* stage, const std::byte* columns, int row_block, int chunk,
-                          CopyBarrier* full) const {
-    const int row_tiles = row_tiles_of(row_block);
-    const int64_t at = int64_t{chunk} * Stage::kWeightBytes;
-    const int bytes = static_cast<int>(at_most(Stage::kWeightBytes, layout.row_tile_bytes - at));
-    barrier_arrive_expecting(full, kColumnsBytes + row_tiles * bytes);
-    bulk_copy(stage, columns, kColumnsBytes, full);
-    const std::byte* from =
-        w.tiles + int64_t{row_block} * Stage::kRowTiles * layout.row_tile_bytes + at;
-    for (int r = 0; r < row_tiles; ++r, from += layout.row_tile_bytes)
-      bulk_copy(stage + kColumnsBytes + r * Stage::kWeightBytes, from, bytes, full);
-  }
-
-  KRAIT_DEVICE void fetch_scales(std::byte* stage, const Tile& tile, int chunk,
-                                 CopyBarrier* full) const {
-    const int row_tiles = row_tiles_of(tile.row);
-    const int64_t at = int64_t{chunk} * Stage::kScaleBytes;
-    const int bytes = static_cast<int>(at_most(Stage::kScaleBytes, layout.scale_bytes - at));
-    barrier_arrive_expecting(full,
-                             row_tiles * (bytes + Stage::kSuperBytes) + Stage::kColumnSumBytes);
-    const std::byte* from =
-        w.scales + int64_t{tile.row} * Stage::kRowTiles * layout.scales_stride();
-    std::byte* to = stage + Stage::kScales;
-    for (int r = 0; r < row_tiles; ++r) {
-      bulk_copy(to, from + at, bytes, full);
-      if constexpr (Stage::kSuperBytes > 0)
-        bulk_copy(to + Stage::kScaleBytes,
-                  from + layout.scale_bytes + chunk / 4 * Stage::kSuperBytes, Stage::kSuperBytes,
-                  full);
-      from += layout.scales_stride();
-      to += Stage::kScaleBytes + Stage::kSuperBytes;
+  KRAIT_DEVICE void fetch(std::byte* stage, Own& own, int producer, CopyBarrier* full) const {
+    const int weights = static_cast<int>(at_most(Stage::kWeightBytes, own.weights_left));
+    const int scales = static_cast<int>(at_most(Stage::kScaleBytes, own.scales_left));
+    barrier_arrive_expecting(full, own.blocks * (kBlockBytes + Stage::kColumnSumBytes) +
+                                       own.tiles * (weights + scales + Stage::kSuperBytes));
+    if (own.blocks > 0) {
+      bulk_copy(stage + producer * kBlockBytes, own.columns, kBlockBytes, full);
+      if constexpr (Stage::kColumnSumBytes > 0)
+        bulk_copy(stage + Stage::kColumnSums + producer * Stage::kColumnSumBytes, own.sums,
+                  Stage::kColumnSumBytes, full);
     }
-    if constexpr (Stage::kColumnSumBytes > 0)
-      bulk_copy(stage + Stage::kColumnSums,
-                column_sums + (int64_t{tile.column} * chunks + chunk) * Stage::kColumnSumBytes,
-                Stage::kColumnSumBytes, full);
+    KRAIT_UNROLL
+    for (int t = 0; t < kOwnTiles; ++t) {
+      if (t >= own.tiles) break;
+      const int to = producer * kOwnTiles + t;
+      bulk_copy(stage + Stage::kWeights + to * Stage::kWeightBytes,
+                own.weights + t * layout.row_tile_bytes, weights, full);
+      std::byte* to_scales =
+          stage + Stage::kScales + to * (Stage::kScaleBytes + Stage::kSuperBytes);
+      if constexpr (kScaled)
+        bulk_copy(to_scales, own.scales + t * layout.scales_stride(), scales, full);
+      if constexpr (Stage::kSuperBytes > 0)
+        bulk_copy(to_scales + Stage::kScaleBytes, own.supers + t * layout.scales_stride(),
+                  Stage::kSuperBytes, full);
+    }
+    own.columns += kBlockBytes;
+    own.sums += Stage::kColumnSumBytes;
+    own.weights += Stage::kWeightBytes;
+    own.scales += Stage::kScaleBytes;
+    own.weights_left -= Stage::kWeightBytes;
+    own.scales_left -= Stage::kScaleBytes;
   }
 
   // ---- the warps that multiply ------------------------------------------------------------------
@@ -199,7 +216,7 @@ struct WideProduct {
   // Loads a group; zeros behind the first `steps` of the chunk.
   KRAIT_DEVICE static void load(const std::byte* stage, int group, int steps, RawGroup& raw) {
     const int lane = lane_index(), warp = warp_index(), first = group * kGroupSteps;
-    const std::byte* weights = stage + kColumnsBytes + warp * Stage::kWeightBytes;
+    const std::byte* weights = stage + Stage::kWeights + warp * Stage::kWeightBytes;
     KRAIT_UNROLL
     for (int t = 0; t < kGroupTiles; ++t) {
       const int tile = first / steps_per_tile(F) + t;
@@ -241,7 +258,7 @@ struct WideProduct {
         if (kScaled && s == 0 && part == 0)
           mma_warpgroup<true>(sums, a[s][part], stage, group * kGroupSteps + s);
         else
-          mma_warpgroup(sums, a[s][part], stage, group * kGroupSteps + s);
+          mma_warpgroup<false>(sums, a[s][part], stage, group * kGroupSteps + s);
       }
     }
     warpgroup_commit();
@@ -251,14 +268,14 @@ struct WideProduct {
                                      [[maybe_unused]] const std::byte* stage,
                                      [[maybe_unused]] int group, Sums& sums) {
     KRAIT_UNROLL
-    for (int c = 0; c < 16; ++c) {
+    for (int c = 0; c < ColumnTiles; ++c) {
       KRAIT_UNROLL
       for (int i = 0; i < 4; ++i)
         sums[c][i] = multiply_add(i < 2 ? scale.low : scale.high, block[c][i], sums[c][i]);
       if constexpr (F == Format::q4_k) {
-        const auto* of_group =
-            reinterpret_cast<const float*>(stage + Stage::kColumnSums) + group * kWideColumns;
-        const Float2 two = load2(of_group + c * 8 + lane_index() % 4 * 2);
+        const auto* of_group = reinterpret_cast<const float*>(stage + Stage::kColumnSums) +
+                               (c * 8 / kBlockColumns * 2 + group) * kBlockColumns;
+        const Float2 two = load2(of_group + c * 8 % kBlockColumns + lane_index() % 4 * 2);
         KRAIT_UNROLL
         for (int i = 0; i < 4; ++i)
           sums[c][i] = multiply_add(-(i < 2 ? scale.min_low : scale.min_high),
@@ -269,7 +286,7 @@ struct WideProduct {
 
   KRAIT_DEVICE static void add_slice(Sums& sums, Sums& total) {
     KRAIT_UNROLL
-    for (int c = 0; c < 16; ++c) {
+    for (int c = 0; c < ColumnTiles; ++c) {
       KRAIT_UNROLL
       for (int i = 0; i < 4; ++i) {
         total[c][i] += sums[c][i];
@@ -318,40 +335,40 @@ struct WideProduct {
         add_slice(sums, total);
       }
       const Tile tile = tile_at(i);
-      results.put(total, (int64_t{tile.row} * Stage::kRowTiles + warp_index()) * kTileRows,
-                  int64_t{tile.column} * kWideColumns);
+      results.put(total, (int64_t{tile.row} * RowTiles + warp_index()) * kTileRows,
+                  int64_t{tile.column} * kTileColumns);
     }
   }
 };
 
-// False, and nothing is done, where the GPU or what was compiled for it cannot.
-template <Format F, int Parts>
-bool wide_product(Stream stream, const Product& p) noexcept {
-  using Kernel = WideProduct<F, Parts>;
-  if (code_version<Kernel>() != 90) return false;
+// Only where wide_products() says so.
+template <Format F, int Parts, int RowTiles, int ColumnTiles>
+void wide_product(Stream stream, const Product& p) noexcept {
+  using Kernel = WideProduct<F, Parts, RowTiles, ColumnTiles>;
   Kernel kernel;
   kernel.w = p.w;
   kernel.layout = layout_of(F, p.w.rows, p.w.cols);
   kernel.chunks = ceil_div(p.w.cols, kChunk);
   kernel.slices = slices_of(p.w.rows, p.w.cols);
-  kernel.row_blocks =
-      static_cast<int>(ceil_div(kernel.layout.row_tiles, int64_t{Kernel::Stage::kRowTiles}));
-  kernel.column_blocks =
-      static_cast<int>(ceil_div(int64_t{p.tokens} * Kernel::kColumns, int64_t{kWideColumns}));
+  const int columns = p.tokens * Kernel::kColumns;
+  kernel.row_groups = static_cast<int>(ceil_div(kernel.layout.row_tiles, int64_t{RowTiles}));
+  kernel.column_groups = ceil_div(columns, Kernel::kTileColumns);
+  kernel.column_blocks = ceil_div(columns, kBlockColumns);
   kernel.parts = p.scratch;
-  if constexpr (F == Format::q4_k) {
-    std::byte* sums = p.scratch + parts_bytes(p.tokens, Parts, p.w.cols);
-    kernel.column_sums = sums;
-    sum_columns(stream, p.scratch, kernel.column_blocks, kernel.chunks, sums);
-  }
+  kernel.column_sums = p.scratch + parts_bytes(p.tokens, Parts, p.w.cols);  // if there are any
   kernel.results = {p.bias, p.out, p.accumulate, p.w.rows, p.tokens};
   Shape shape;
   shape.blocks_x =
-      std::min(int64_t{kernel.row_blocks} * kernel.column_blocks, int64_t{multiprocessors()});
+      std::min(kernel.row_groups * kernel.column_groups, multiprocessors() * Kernel::kMinBlocks);
   shape.threads = Kernel::kThreads;
   shape.shared_bytes = Kernel::kShared;
   launch(stream, shape, kernel);
-  return true;
+}
+
+// Whether this GPU, and what was compiled for it, can.
+template <Format F, int Parts>
+bool wide_products() noexcept {
+  return code_version<WideProduct<F, Parts, 8, 16>>() == 90;
 }
 
 }  // namespace krait::cuda
