@@ -34,11 +34,20 @@ double wide_time(const Product& p, int columns, int tile_rows, int tile_columns)
   return (static_cast<double>(rounds) + last) * each;
 }
 
+// Whether sm_90a is compiled for, whose warpgroup instructions the times above are about; what
+// stands for them elsewhere is best in tiles of 128 x 128.
+#if defined(KRAIT_WARPGROUP_PRODUCTS)
+constexpr bool kWarpgroupProducts = true;
+#else
+constexpr bool kWarpgroupProducts = false;
+#endif
+
 // With the tiles that take the least time.
 template <Format F, int Parts>
 void best_wide_product(Stream stream, const Product& p) noexcept {
   const int columns = p.tokens * columns_per_token(Parts);
   if constexpr (F == Format::q4_k) sum_columns<Parts>(stream, p);
+  if (!kWarpgroupProducts) return wide_product<F, Parts, 8, 16>(stream, p);
   const double time = wide_time(p, columns, 128, 128), small = wide_time(p, columns, 64, 128);
   if constexpr (F == Format::bf16) {
     if (wide_time(p, columns, 128, 192) < std::min(time, small))

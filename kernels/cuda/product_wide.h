@@ -295,12 +295,13 @@ struct WideProduct {
     }
   }
 
-  // While a group is multiplied, the next one is loaded; it is unpacked afterwards, as registers
-  // that will be operands must not change under way.
+  // The next group is loaded only when one has been multiplied: until then registers that are its
+  // operands must not change, and no compiler says which of them it would use again. The other
+  // warpgroup multiplies meanwhile.
   KRAIT_DEVICE void consume(Ring ring) const {
     for (int i = block_x(); i < tiles(); i += blocks_x()) {
       Sums sums = {}, block, total = {};
-      RawGroup now, next;
+      RawGroup now, next = {};
       Operands a;
       barrier_wait(ring.full(ring.at), ring.parity);
       load(ring.stage(), 0, steps_of(0), now);
@@ -313,18 +314,17 @@ struct WideProduct {
           for (int group = 0; group < kGroups; ++group) {
             Sums& target = kScaled ? block : sums;
             multiply(a, stage, group, target);
-            if (group + 1 < kGroups) {
-              load(stage, group + 1, steps_of(chunk), next);
-            } else {
+            const bool last = group + 1 == kGroups;
+            if (last) {
               ring.advance();
-              next = now;
-              if (chunk + 1 < chunks) {
-                barrier_wait(ring.full(ring.at), ring.parity);
-                load(ring.stage(), 0, steps_of(chunk + 1), next);
-              }
+              if (chunk + 1 < chunks) barrier_wait(ring.full(ring.at), ring.parity);
             }
             warpgroup_wait<0>();
             warpgroup_own(target);
+            if (!last)
+              load(stage, group + 1, steps_of(chunk), next);
+            else if (chunk + 1 < chunks)
+              load(ring.stage(), 0, steps_of(chunk + 1), next);
             unpack(next, (group + 1) % kGroups, a);
             if constexpr (kScaled) add_block(now.scale, block, stage, group, sums);
             now = next;
