@@ -11,11 +11,18 @@ constexpr int parts_of(Format format, bool round) {
 }
 
 // How a product of more than few tokens is computed.
-//   small  blocks of 32 or 64 rows and 64 columns, one for each slice, which split the activations
+//   small  blocks of 64 rows and 64 columns, which split the activations; one for each slice where
+//          there would be few
 //   large  activations split beforehand, blocks of 128 rows and columns
 //   thin   the same with few rows: blocks of 32 rows for each slice
 enum class Plan { small, large, thin };
 constexpr int kSmallColumns = 64, kSmallRows = 64, kThinRows = 32;
+
+// Whether blocks for whole rows would leave multiprocessors idle.
+bool few_blocks(const Weights& w, int64_t columns) noexcept {
+  return ceil_div(w.rows, kSmallRows) * ceil_div(columns, int64_t{kSmallColumns}) <
+         int64_t{2} * multiprocessors();
+}
 
 Plan plan_of(const Weights& w, int64_t columns) noexcept {
   if (columns <= kSmallColumns) return Plan::small;
@@ -67,8 +74,10 @@ void product_as(Stream stream, const Product& p) noexcept {
     return few_product<F, Parts>(stream, p.w, p.tokens, source, sink);
   const int64_t columns = int64_t{p.tokens} * columns_per_token(Parts);
   const Plan plan = plan_of(p.w, columns);
-  if (plan == Plan::small)
-    return many_product<F, Parts, 2, 2, 2, 4, true>(stream, p, reinterpret_cast<float*>(p.scratch));
+  if (plan == Plan::small) {
+    auto* sums = few_blocks(p.w, columns) ? reinterpret_cast<float*>(p.scratch) : nullptr;
+    return many_product<F, Parts, 2, 2, 2, 4, true>(stream, p, sums);
+  }
   split_rows<Parts>(stream, p);
   if (plan == Plan::thin) {
     std::byte* sums = p.scratch + parts_bytes(p.tokens, Parts, p.w.cols);
@@ -89,7 +98,8 @@ int64_t product_scratch(const Weights& w, int32_t tokens, bool round) noexcept {
   const int64_t columns = int64_t{tokens} * columns_per_token(parts);
   const int64_t split = parts_bytes(tokens, parts, w.cols);
   switch (plan_of(w, columns)) {
-    case Plan::small: return slice_sums_bytes(w, columns, kSmallRows, kSmallColumns);
+    case Plan::small:
+      return few_blocks(w, columns) ? slice_sums_bytes(w, columns, kSmallRows, kSmallColumns) : 0;
     case Plan::thin: return split + slice_sums_bytes(w, columns, kThinRows, kSmallColumns);
     case Plan::large: break;
   }

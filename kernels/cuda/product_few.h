@@ -44,9 +44,11 @@ struct PlainSink {
   }
 };
 
+inline constexpr int kMostWarps = 12;  // of a block; slices_of() gives no more
+
 template <Format F, int Parts, int ColumnTiles, class Source, class Sink>
 struct FewProduct {
-  static constexpr int kThreads = 384;
+  static constexpr int kThreads = kMostWarps * kWarp;
   static constexpr int kMinBlocks = 2;
   static constexpr int kColumns = columns_per_token(Parts);
   static constexpr int kWeightParts = weight_parts(F);
@@ -287,6 +289,7 @@ FewShape few_shape(const Weights& w, int tokens, const Source& source, const Sin
                       : s.slices == 2     ? 4
                       : s.slices <= 4     ? 2
                                           : 1;
+  while (s.slices * s.tiles_per_block > kMostWarps) s.tiles_per_block /= 2;
   const int warps = s.slices * s.tiles_per_block;
   const int lanes = s.tiles_per_block * kTileRows * tokens * Sink::kLanes;
   s.threads = std::max(warps, std::min(ceil_div(lanes, kWarp), 8)) * kWarp;
