@@ -60,7 +60,7 @@ class Models : public testing::Test {
 };
 
 TEST_F(Models, BundledOnesAreThereWithoutACache) {
-  EXPECT_THAT(names(), ElementsAre("tales"));
+  EXPECT_THAT(names(), ElementsAre("induction", "tales"));
   const auto tales = listed()["tales"];
   EXPECT_EQ(tales["source"], "bundled");
   EXPECT_EQ(tales["architecture"], "mamba");
@@ -74,7 +74,7 @@ TEST_F(Models, BundledOnesAreThereWithoutACache) {
 TEST_F(Models, CachedOnesAreListedWithTheirFigures) {
   const std::string snapshot = add("models--owner--some-model", "0123abcd");
   add("datasets--owner--other", "0123abcd");
-  EXPECT_THAT(names(), ElementsAre("tales", "owner/some-model"));
+  EXPECT_THAT(names(), ElementsAre("induction", "tales", "owner/some-model"));
   const auto model = listed()["owner/some-model"];
   EXPECT_EQ(model["source"], "hub");
   EXPECT_EQ(model["path"], snapshot);
@@ -92,7 +92,7 @@ TEST_F(Models, SeveralSnapshotsWithoutMainAreNamedByTheirCommits) {
   add("models--owner--m", "aaaa", false);
   add("models--owner--m", "bbbb", false);
   fs::create_directories(cache() + "/models--owner--m/snapshots/$(touch x)");  // no commit
-  EXPECT_THAT(names(), ElementsAre("tales", "owner/m@aaaa", "owner/m@bbbb"));
+  EXPECT_THAT(names(), ElementsAre("induction", "tales", "owner/m@aaaa", "owner/m@bbbb"));
   EXPECT_EQ(run_json({"info", "-m", "owner/m@bbbb"})["path"], listed()["owner/m@bbbb"]["path"]);
 }
 
@@ -128,7 +128,7 @@ TEST_F(Models, BrokenEntriesSayWhatIsWrongAndDoNotEndTheList) {
   EXPECT_EQ(text.exit_code, 0) << text.err;
   EXPECT_THAT(text.out, HasSubstr("unusable: not a folder\n"));
   EXPECT_EQ(text.out.find('\x1b'), text.out.npos) << "control characters stay off the terminal";
-  EXPECT_EQ(std::count(text.out.begin(), text.out.end(), '\n'), 10);
+  EXPECT_EQ(std::count(text.out.begin(), text.out.end(), '\n'), 11);
   for (const std::string& name : names()) EXPECT_EQ(name.find('$'), name.npos);
 }
 
