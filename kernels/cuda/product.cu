@@ -30,14 +30,14 @@ Plan plan_of(const Weights& w, int64_t columns) noexcept {
 }
 
 // About how long all tiles of a kind take, in times of one of 128 x 128 that has a multiprocessor
-// for itself. Small tiles run in pairs; wide ones read fewer weights for what they compute.
+// for itself. Small tiles run in pairs and read more for what they compute, wide ones less.
 double wide_time(const Product& p, int columns, int tile_rows, int tile_columns) noexcept {
   const int64_t tiles = ceil_div(int64_t{p.w.rows}, int64_t{tile_rows}) *
                         ceil_div(int64_t{columns}, int64_t{tile_columns});
   const int64_t processors = multiprocessors(), together = processors * 128 / tile_rows;
   const int64_t rounds = tiles / together, rest = tiles % together;
-  const double last = rest == 0 ? 0.0 : tile_rows == 64 && rest <= processors ? 0.65 : 1.0;
-  const double each = (tile_columns == 192 ? 1.5 * 0.9 : 1.0) * (tile_rows == 64 ? 1.1 : 1.0);
+  const double last = rest == 0 ? 0.0 : tile_rows == 64 && rest <= processors ? 0.75 : 1.0;
+  const double each = (tile_columns == 192 ? 1.5 * 0.85 : 1.0) * (tile_rows == 64 ? 1.3 : 1.0);
   return (static_cast<double>(rounds) + last) * each;
 }
 
