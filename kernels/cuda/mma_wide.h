@@ -54,7 +54,24 @@ KRAIT_DEVICE void warpgroup_own([[maybe_unused]] uint32_t (&a)[4]) {
   asm volatile("" : "+r"(a[0]), "+r"(a[1]), "+r"(a[2]), "+r"(a[3])::"memory");
 #endif
 }
-// After warpgroup_wait(): sums are only touched from here on.
+// After warpgroup_wait(): the operands were needed up to here. The compiler takes them for read
+// when a product begins, and would give their registers to other values while it still runs. So
+// this uses them, in a store that never happens: no sum is that NaN. `spare`: 16 bytes of shared
+// memory.
+KRAIT_DEVICE void warpgroup_keep([[maybe_unused]] const uint32_t (&a)[4],
+                                 [[maybe_unused]] float sum, [[maybe_unused]] std::byte* spare) {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  asm volatile(
+      "{\n"
+      ".reg .pred never;\n"
+      "setp.eq.u32 never, %0, 0x7f812345;\n"
+      "@never st.shared.v4.b32 [%1], {%2, %3, %4, %5};\n"
+      "}" ::"r"(__float_as_uint(sum)),
+      "r"(static_cast<uint32_t>(__cvta_generic_to_shared(spare))), "r"(a[0]), "r"(a[1]), "r"(a[2]),
+      "r"(a[3])
+      : "memory");
+#endif
+}
 template <int Tiles>
 KRAIT_DEVICE void warpgroup_own([[maybe_unused]] float (&sums)[Tiles][4]) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)

@@ -52,7 +52,7 @@ struct WideProduct {
   static constexpr int kGroupSteps = kScaled ? steps_per_scale(F) : 4 / (kWeightParts / 2 * 2 + 1);
   static constexpr int kGroups = kChunk / kStep / kGroupSteps;
   static constexpr size_t kShared =
-      1024 + size_t{Stage::kCount} * (Stage::kBytes + 2 * sizeof(CopyBarrier));
+      1024 + size_t{Stage::kCount} * (Stage::kBytes + 2 * sizeof(CopyBarrier)) + 16;
   static constexpr int kNeighbours =
       2048 / (ColumnTiles * 8);  // column groups whose activations stay in the L2 cache
 
@@ -87,6 +87,9 @@ struct WideProduct {
       return reinterpret_cast<CopyBarrier*>(base + Stage::kCount * Stage::kBytes) + 2 * i;
     }
     KRAIT_DEVICE CopyBarrier* empty(int i) const { return full(i) + 1; }
+    KRAIT_DEVICE std::byte* spare() const {
+      return reinterpret_cast<std::byte*>(full(Stage::kCount));
+    }
     KRAIT_DEVICE void advance() {
       if (++at < Stage::kCount) return;
       at = 0;
@@ -296,8 +299,7 @@ struct WideProduct {
   }
 
   // The next group is loaded only when one has been multiplied: until then registers that are its
-  // operands must not change, and no compiler says which of them it would use again. The other
-  // warpgroup multiplies meanwhile.
+  // operands must not change. The other warpgroup multiplies meanwhile.
   KRAIT_DEVICE void consume(Ring ring) const {
     for (int i = block_x(); i < tiles(); i += blocks_x()) {
       Sums sums = {}, block, total = {};
@@ -321,6 +323,11 @@ struct WideProduct {
             }
             warpgroup_wait<0>();
             warpgroup_own(target);
+            KRAIT_UNROLL
+            for (auto& step : a) {
+              KRAIT_UNROLL
+              for (auto& part : step) warpgroup_keep(part, target[0][0], ring.spare());
+            }
             if (!last)
               load(stage, group + 1, steps_of(chunk), next);
             else if (chunk + 1 < chunks)
