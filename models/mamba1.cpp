@@ -45,8 +45,8 @@ void Mamba1::forward(Backend& backend, std::span<const Segment> segments, StateV
   const Rows b = dt_b_c.columns(dt_rank, d_state), c = dt_b_c.columns(dt_rank + d_state, d_state);
   const Rows dt = scratch.take(d_inner);
 
-  const StateView conv_state{states.data + planes_.conv, states.slot_stride};
-  const StateView ssm_state{states.data + planes_.ssm, states.slot_stride};
+  const StateView conv_state = plane_at(states, planes_.conv);
+  const StateView ssm_state = plane_at(states, planes_.ssm);
 
   backend.linear(*in_proj_, in_bias_.get(), u, xz, false);  // x, z = in_proj(u)
   backend.causal_conv(conv(), segments, conv_state, x, x);  // x = silu(conv1d(x))
@@ -61,12 +61,7 @@ void Mamba1::forward(Backend& backend, std::span<const Segment> segments, StateV
 bool Mamba1::step(Backend& backend, const BlockNorm& norm, std::span<const Segment> segments,
                   StateView states, Rows residual, Scratch scratch) const {
   Mamba1Step step;
-  step.block = {segments,
-                residual,
-                norm.weight,
-                norm.eps,
-                {states.data + planes_.conv, states.slot_stride},
-                {states.data + planes_.ssm, states.slot_stride}};
+  step.block = block_step(norm, segments, states, planes_, residual);
   step.in_proj = in_proj_.get();
   step.x_proj = x_proj_.get();
   step.dt_proj = dt_proj_.get();

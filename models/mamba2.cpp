@@ -52,8 +52,8 @@ void Mamba2::forward(Backend& backend, std::span<const Segment> segments, StateV
   const Rows b = xbc.columns(d_inner, b_cols), c = xbc.columns(d_inner + b_cols, b_cols);
   const Rows dt = zxbcdt.columns(d_inner + conv_dim, config_.n_heads);
 
-  const StateView conv_state{states.data + planes_.conv, states.slot_stride};
-  const StateView ssm_state{states.data + planes_.ssm, states.slot_stride};
+  const StateView conv_state = plane_at(states, planes_.conv);
+  const StateView ssm_state = plane_at(states, planes_.ssm);
 
   backend.linear(*in_proj_, in_bias_.get(), u, zxbcdt, false);     // z, xBC, dt = in_proj(u)
   backend.causal_conv(conv(), segments, conv_state, xbc, xbc);     // xBC = silu(conv1d(xBC))
@@ -65,12 +65,7 @@ void Mamba2::forward(Backend& backend, std::span<const Segment> segments, StateV
 bool Mamba2::step(Backend& backend, const BlockNorm& norm, std::span<const Segment> segments,
                   StateView states, Rows residual, Scratch scratch) const {
   Mamba2Step step;
-  step.block = {segments,
-                residual,
-                norm.weight,
-                norm.eps,
-                {states.data + planes_.conv, states.slot_stride},
-                {states.data + planes_.ssm, states.slot_stride}};
+  step.block = block_step(norm, segments, states, planes_, residual);
   step.in_proj = in_proj_.get();
   step.out_proj = out_proj_.get();
   step.in_bias = in_bias_.get();

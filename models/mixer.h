@@ -93,6 +93,19 @@ std::vector<float> decay_values(const Weights& weights, const std::string& name)
 struct PlaneOffsets {
   int64_t conv = 0, ssm = 0;
 };
+inline StateView plane_at(StateView states, int64_t offset) noexcept {
+  return {states.data + offset, states.slot_stride};
+}
+// What the fused steps of all mixers are given.
+inline BlockStep block_step(const BlockNorm& norm, std::span<const Segment> segments,
+                            StateView states, const PlaneOffsets& planes, Rows residual) noexcept {
+  return {segments,
+          residual,
+          norm.weight,
+          norm.eps,
+          plane_at(states, planes.conv),
+          plane_at(states, planes.ssm)};
+}
 PlaneOffsets add_planes(StateLayout& layout, const Mamba1Config& config, int64_t layer);
 PlaneOffsets add_planes(StateLayout& layout, const Mamba2Config& config, int64_t layer);
 

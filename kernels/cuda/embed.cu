@@ -4,6 +4,7 @@
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/product_weights.h"
+#include "kernels/cuda/with_format.h"
 
 namespace krait::cuda {
 namespace {
@@ -77,15 +78,7 @@ void embed_as(Stream stream, const Weights& table, const int32_t* ids, int32_t t
 
 void embed(Stream stream, const Weights& table, const int32_t* ids, int32_t tokens,
            Rows out) noexcept {
-  switch (table.format) {
-    case Format::f32: return embed_as<Format::f32>(stream, table, ids, tokens, out);
-    case Format::f16: return embed_as<Format::f16>(stream, table, ids, tokens, out);
-    case Format::bf16: return embed_as<Format::bf16>(stream, table, ids, tokens, out);
-    case Format::q8_0: return embed_as<Format::q8_0>(stream, table, ids, tokens, out);
-    case Format::q4_0: return embed_as<Format::q4_0>(stream, table, ids, tokens, out);
-    case Format::q4_k: return embed_as<Format::q4_k>(stream, table, ids, tokens, out);
-    case Format::q6_k: return embed_as<Format::q6_k>(stream, table, ids, tokens, out);
-  }
+  with_format(table.format, [&]<Format F>() { embed_as<F>(stream, table, ids, tokens, out); });
 }
 
 }  // namespace krait::cuda

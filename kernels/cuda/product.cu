@@ -2,13 +2,10 @@
 #include "kernels/cuda/product_few.h"
 #include "kernels/cuda/product_many.h"
 #include "kernels/cuda/product_wide.h"
+#include "kernels/cuda/with_format.h"
 
 namespace krait::cuda {
 namespace {
-
-constexpr int parts_of(Format format, bool round) {
-  return format == Format::f32 ? 3 : format == Format::bf16 && round ? 1 : 2;
-}
 
 // How a product of more than few tokens is computed.
 //   small  blocks of 64 rows and 64 columns, which split the activations; one for each slice where
@@ -107,17 +104,7 @@ int64_t product_scratch(const Weights& w, int32_t tokens, bool round) noexcept {
 }
 
 void product(Stream stream, const Product& p) noexcept {
-  switch (p.w.format) {
-    case Format::f32: return product_as<Format::f32, 3>(stream, p);
-    case Format::f16: return product_as<Format::f16, 2>(stream, p);
-    case Format::bf16:
-      return p.round ? product_as<Format::bf16, 1>(stream, p)
-                     : product_as<Format::bf16, 2>(stream, p);
-    case Format::q8_0: return product_as<Format::q8_0, 2>(stream, p);
-    case Format::q4_0: return product_as<Format::q4_0, 2>(stream, p);
-    case Format::q4_k: return product_as<Format::q4_k, 2>(stream, p);
-    case Format::q6_k: return product_as<Format::q6_k, 2>(stream, p);
-  }
+  with_format(p.w.format, p.round, [&]<Format F, int Parts>() { product_as<F, Parts>(stream, p); });
 }
 
 }  // namespace krait::cuda

@@ -2,27 +2,12 @@
 #include "kernels/cuda/product_few.h"
 #include "kernels/cuda/step.h"
 #include "kernels/cuda/step_parts.h"
+#include "kernels/cuda/with_format.h"
 
 namespace krait::cuda {
 namespace {
 
 constexpr int kScanTiles = 2;  // row tiles of a block of dt_proj
-
-// Calls work<F, Parts> for the format.
-template <class Work>
-void with_format(Format format, bool round, Work&& work) noexcept {
-  switch (format) {
-    case Format::f32: return work.template operator()<Format::f32, 3>();
-    case Format::f16: return work.template operator()<Format::f16, 2>();
-    case Format::bf16:
-      return round ? work.template operator()<Format::bf16, 1>()
-                   : work.template operator()<Format::bf16, 2>();
-    case Format::q8_0: return work.template operator()<Format::q8_0, 2>();
-    case Format::q4_0: return work.template operator()<Format::q4_0, 2>();
-    case Format::q4_k: return work.template operator()<Format::q4_k, 2>();
-    case Format::q6_k: return work.template operator()<Format::q6_k, 2>();
-  }
-}
 
 template <class Source, class Sink>
 bool fits(const Weights& w, bool round, int tokens, const Source& source, const Sink& sink,

@@ -5,21 +5,12 @@
 
 #include "kernels/reference/reference.h"
 #include "tests/backend/support.h"
-#include "tests/kernels/support.h"
+#include "tests/kernels/scan_data.h"
 
 namespace krait {
 namespace {
 
-using test::doubles, test::Random, test::TestRows;
-
-// [rows, cols] -> [cols, rows]
-template <class T>
-std::vector<T> transpose(const std::vector<T>& from, int64_t rows, int64_t cols) {
-  std::vector<T> to(from.size());
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t c = 0; c < cols; ++c) to[c * rows + r] = from[r * cols + c];
-  return to;
-}
+using test::doubles, test::Random, test::ScanData, test::TestRows, test::transpose;
 
 class MixerOpsTest : public testing::TestWithParam<test::Device> {
  protected:
@@ -134,31 +125,6 @@ TEST_P(MixerOpsTest, ConvolutionMatchesTheReferenceAndSplitsAnywhere) {
     }
   }
 }
-
-struct ScanData {
-  int64_t d_inner, d_state, tokens;
-  std::vector<float> a, d, dt_bias, state, x, dt, b, c, z;
-
-  ScanData(int64_t inner, int64_t states, int64_t count, uint64_t seed)
-      : d_inner(inner), d_state(states), tokens(count) {
-    Random random(seed);
-    a = random.values(inner * states, -16.0f, -0.01f);
-    d = random.values(inner);
-    dt_bias = random.values(inner, -5.0f, 1.0f);
-    dt_bias[0] = 30.0f;           // beyond softplus' threshold
-    dt_bias[inner - 1] = -25.0f;  // a step of 1e-11
-    state = random.values(inner * states);
-    x = random.values(count * inner, -2, 2);
-    dt = random.values(count * inner, -2, 2);
-    b = random.values(count * states);
-    c = random.values(count * states);
-    z = random.values(count * inner, -4, 4);
-  }
-  reference::ScanInput input() const {
-    return {doubles(a), doubles(d), doubles(dt_bias), doubles(x), doubles(dt),
-            doubles(b), doubles(c), doubles(z),       d_inner,    d_state};
-  }
-};
 
 // Runs the scan in pieces of `piece` tokens, writing over x; returns y and leaves the final state.
 std::vector<float> run_scan(Backend& backend, const ScanData& s, int64_t piece,

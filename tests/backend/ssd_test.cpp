@@ -6,52 +6,12 @@
 
 #include "kernels/reference/reference.h"
 #include "tests/backend/support.h"
-#include "tests/kernels/support.h"
+#include "tests/kernels/scan_data.h"
 
 namespace krait {
 namespace {
 
-using test::doubles, test::Random, test::TestRows;
-
-struct Sizes {
-  int64_t heads, head_dim, groups, states;
-};
-
-struct SsdData {
-  Sizes size;
-  int64_t tokens;
-  float dt_min = 0.0f, dt_max = std::numeric_limits<float>::infinity();
-  std::vector<float> a, d, dt_bias, state, x, dt, b, c;  // state [heads, head_dim, states]
-
-  SsdData(Sizes s, int64_t count, uint64_t seed) : size(s), tokens(count) {
-    Random random(seed);
-    const int64_t inner = s.heads * s.head_dim;
-    a = random.values(s.heads, -16.0f, -0.01f);
-    d = random.values(inner);
-    dt_bias = random.values(s.heads, -5.0f, 1.0f);
-    state = random.values(inner * s.states);
-    x = random.values(count * inner, -2, 2);
-    dt = random.values(count * s.heads, -2, 2);
-    b = random.values(count * s.groups * s.states);
-    c = random.values(count * s.groups * s.states);
-  }
-  reference::SsdInput input() const {
-    return {doubles(a), doubles(d), doubles(dt_bias), doubles(x),  doubles(dt), doubles(b),
-            doubles(c), size.heads, size.head_dim,    size.groups, size.states, dt_min,
-            dt_max};
-  }
-};
-
-// [heads, head_dim, states] <-> the plane [heads * states, head_dim]
-template <class T>
-std::vector<T> plane(const std::vector<T>& state, const Sizes& s) {
-  std::vector<T> out(state.size());
-  for (int64_t e = 0; e < s.heads; ++e)
-    for (int64_t p = 0; p < s.head_dim; ++p)
-      for (int64_t n = 0; n < s.states; ++n)
-        out[(e * s.states + n) * s.head_dim + p] = state[(e * s.head_dim + p) * s.states + n];
-  return out;
-}
+using test::doubles, test::plane, test::Random, test::SsdData, test::SsdSizes, test::TestRows;
 
 struct Result {
   std::vector<float> y, states;
@@ -103,12 +63,12 @@ class SsdTest : public testing::TestWithParam<test::Device> {
   std::unique_ptr<Backend> backend_ = GetParam()(2);
 };
 
-constexpr Sizes kSizes[] = {{1, 1, 1, 1},   {4, 16, 2, 16}, {3, 5, 1, 7},    {6, 17, 3, 33},
-                            {2, 64, 1, 12}, {2, 48, 2, 5},  {1, 108, 1, 9},  {5, 31, 5, 3},
-                            {8, 8, 4, 20},  {2, 80, 1, 40}, {24, 64, 1, 128}};
+constexpr SsdSizes kSizes[] = {{1, 1, 1, 1},   {4, 16, 2, 16}, {3, 5, 1, 7},    {6, 17, 3, 33},
+                               {2, 64, 1, 12}, {2, 48, 2, 5},  {1, 108, 1, 9},  {5, 31, 5, 3},
+                               {8, 8, 4, 20},  {2, 80, 1, 40}, {24, 64, 1, 128}};
 
 TEST_P(SsdTest, MatchesTheReferenceAndSplitsAnywhere) {
-  for (const Sizes& size : kSizes) {
+  for (const SsdSizes& size : kSizes) {
     SCOPED_TRACE(testing::Message() << size.heads << " heads of " << size.head_dim << ", "
                                     << size.groups << " groups of " << size.states << " states");
     const SsdData s(size, 39, static_cast<uint64_t>(size.head_dim));
@@ -172,7 +132,7 @@ double largest_difference(const reference::Array& a, const reference::Array& b) 
 }
 
 TEST(SsdReferenceTest, RecurrenceAndMatrixFormAgree) {
-  for (const Sizes& size : {Sizes{4, 3, 2, 5}, {1, 7, 1, 2}, {6, 2, 3, 4}}) {
+  for (const SsdSizes& size : {SsdSizes{4, 3, 2, 5}, {1, 7, 1, 2}, {6, 2, 3, 4}}) {
     SsdData s(size, 19, 5);
     s.dt_max = 3.0f;
     auto state = doubles(s.state);

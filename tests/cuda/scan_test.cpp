@@ -7,30 +7,7 @@
 namespace krait::cuda {
 namespace {
 
-struct ScanData {
-  int64_t d_inner, d_state, tokens;
-  std::vector<float> a, d, dt_bias, state, x, dt, b, c, z;
-
-  ScanData(int64_t inner, int64_t states, int64_t count, uint64_t seed)
-      : d_inner(inner), d_state(states), tokens(count) {
-    Random random(seed);
-    a = random.values(inner * states, -16.0f, -0.01f);
-    d = random.values(inner);
-    dt_bias = random.values(inner, -5.0f, 1.0f);
-    dt_bias[0] = 30.0f;           // beyond softplus' threshold
-    dt_bias[inner - 1] = -25.0f;  // a step of 1e-11
-    state = random.values(inner * states);
-    x = random.values(count * inner, -2, 2);
-    dt = random.values(count * inner, -2, 2);
-    b = random.values(count * states);
-    c = random.values(count * states);
-    z = random.values(count * inner, -4, 4);
-  }
-  reference::ScanInput input() const {
-    return {doubles(a), doubles(d), doubles(dt_bias), doubles(x), doubles(dt),
-            doubles(b), doubles(c), doubles(z),       d_inner,    d_state};
-  }
-};
+using test::ScanData;
 
 enum class Over { x, dt, z, nothing };
 

@@ -7,47 +7,7 @@
 namespace krait::cuda {
 namespace {
 
-struct Sizes {
-  int64_t heads, head_dim, groups, states;
-};
-
-struct SsdData {
-  Sizes size;
-  int64_t tokens;
-  float dt_min = 0.0f, dt_max = std::numeric_limits<float>::infinity();
-  std::vector<float> a, d, dt_bias, state, x, dt, b, c;  // state [heads, head_dim, states]
-
-  SsdData(Sizes s, int64_t count, uint64_t seed) : size(s), tokens(count) {
-    Random random(seed);
-    const int64_t inner = s.heads * s.head_dim;
-    a = random.values(s.heads, -16.0f, -0.01f);
-    d = random.values(inner);
-    dt_bias = random.values(s.heads, -5.0f, 1.0f);
-    state = random.values(inner * s.states);
-    x = random.values(count * inner, -2, 2);
-    dt = random.values(count * s.heads, -2, 2);
-    b = random.values(count * s.groups * s.states);
-    c = random.values(count * s.groups * s.states);
-  }
-  reference::SsdInput input() const {
-    return {doubles(a), doubles(d), doubles(dt_bias), doubles(x),  doubles(dt), doubles(b),
-            doubles(c), size.heads, size.head_dim,    size.groups, size.states, dt_min,
-            dt_max};
-  }
-};
-
-// [heads, head_dim, states] -> the plane [heads * states, head_dim]
-template <class T>
-std::vector<T> plane(const std::vector<T>& state, const Sizes& s) {
-  std::vector<T> out;
-  const int64_t head = s.head_dim * s.states;
-  for (int64_t e = 0; e < s.heads; ++e) {
-    const std::vector<T> own(state.begin() + e * head, state.begin() + (e + 1) * head);
-    const std::vector<T> turned = transpose(own, s.head_dim, s.states);
-    out.insert(out.end(), turned.begin(), turned.end());
-  }
-  return out;
-}
+using test::plane, test::SsdData, test::SsdSizes;
 
 // Runs the calls, each a list of segments, over `slots` copies of the state.
 Result run(const SsdData& s, const std::vector<std::vector<Segment>>& calls, int64_t slots = 1,
@@ -86,13 +46,13 @@ Result run(const SsdData& s, const std::vector<std::vector<Segment>>& calls, int
 
 class SsdTest : public KernelTest {};
 
-constexpr Sizes kSizes[] = {{1, 1, 1, 1},    {4, 16, 2, 16},  {3, 5, 1, 7},    {6, 17, 3, 33},
-                            {2, 64, 1, 12},  {2, 48, 2, 5},   {1, 108, 1, 9},  {5, 31, 5, 3},
-                            {8, 8, 4, 20},   {2, 80, 1, 40},  {3, 64, 1, 128}, {2, 33, 1, 127},
-                            {2, 30, 2, 256}, {2, 34, 1, 250}, {1, 7, 1, 300}};
+constexpr SsdSizes kSizes[] = {{1, 1, 1, 1},    {4, 16, 2, 16},  {3, 5, 1, 7},    {6, 17, 3, 33},
+                               {2, 64, 1, 12},  {2, 48, 2, 5},   {1, 108, 1, 9},  {5, 31, 5, 3},
+                               {8, 8, 4, 20},   {2, 80, 1, 40},  {3, 64, 1, 128}, {2, 33, 1, 127},
+                               {2, 30, 2, 256}, {2, 34, 1, 250}, {1, 7, 1, 300}};
 
 TEST_F(SsdTest, MatchesTheReferenceAndSplitsAnywhere) {
-  for (const Sizes& size : kSizes) {
+  for (const SsdSizes& size : kSizes) {
     SCOPED_TRACE(testing::Message() << size.heads << " heads of " << size.head_dim << ", "
                                     << size.groups << " groups of " << size.states << " states");
     // More than the tokens whose steps are found at once, where that is not too slow.

@@ -12,11 +12,11 @@
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/reference/reference.h"
-#include "tests/kernels/support.h"
+#include "tests/kernels/scan_data.h"
 
 namespace krait::cuda {
 
-using test::doubles, test::Random, test::relative_error;
+using test::doubles, test::Random, test::relative_error, test::transpose;
 
 // Every test ends without an error of the twin.
 class KernelTest : public testing::Test {
@@ -69,15 +69,6 @@ struct TestRows {
   std::vector<float> storage;
   Rows view;
 };
-
-// [rows, cols] -> [cols, rows]
-template <class T>
-std::vector<T> transpose(const std::vector<T>& from, int64_t rows, int64_t cols) {
-  std::vector<T> to(from.size());
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t c = 0; c < cols; ++c) to[c * rows + r] = from[r * cols + c];
-  return to;
-}
 
 // Calls that feed a sequence in pieces of `piece` tokens.
 inline std::vector<std::vector<Segment>> pieces_of(int64_t tokens, int64_t piece) {
