@@ -1,3 +1,5 @@
+#include <CLI/CLI.hpp>
+
 #include "krait/error.h"
 #include "src/cli/command.h"
 #include "src/cli/man_page.h"

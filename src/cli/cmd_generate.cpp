@@ -2,6 +2,7 @@
 #include <limits>
 #include <random>
 
+#include <CLI/CLI.hpp>
 #include <spdlog/spdlog.h>
 
 #include "krait/error.h"

@@ -1,6 +1,7 @@
 #include <cmath>
 #include <numbers>
 
+#include <CLI/CLI.hpp>
 #include <spdlog/spdlog.h>
 
 #include "krait/error.h"

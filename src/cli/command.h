@@ -5,11 +5,13 @@
 #include <memory>
 #include <span>
 
-#include <CLI/CLI.hpp>
-
 #include "krait/engine.h"
 #include "src/cli/console.h"
 #include "src/cli/prompt.h"
+
+namespace CLI {
+class App;
+}  // namespace CLI
 
 namespace krait::cli {
 

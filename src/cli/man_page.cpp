@@ -1,5 +1,7 @@
 #include "src/cli/man_page.h"
 
+#include <utility>
+
 #include <fmt/format.h>
 
 namespace krait::cli {

@@ -5,6 +5,7 @@
 #include <limits>
 #include <variant>
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 

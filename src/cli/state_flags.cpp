@@ -1,5 +1,6 @@
 #include "src/cli/state_flags.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 

@@ -4,9 +4,11 @@
 #include <optional>
 #include <string>
 
-#include <CLI/CLI.hpp>
-
 #include "krait/engine.h"
+
+namespace CLI {
+class App;
+}  // namespace CLI
 
 namespace krait::cli {
 
