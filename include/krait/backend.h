@@ -7,9 +7,11 @@
 // that does not depend on the other rows, on how tokens were grouped into calls, or on the number
 // of threads: bit for bit on the CPU.
 //
-// Thread safety: loading (matrix, vector) may run from any thread; operations of one backend are
-// issued by one thread at a time. Operations may be asynchronous: only read_* and synchronize wait.
-// Errors: shapes are the caller's invariants (checked by KRAIT_CHECK); out of memory is Failure.
+// Thread safety: info() may be called by any thread, and so may loading (matrix, vector) while no
+// operation runs; all else, making and freeing buffers and drawings included, is for one thread at
+// a time (Engine::mutex()). Backends know nothing of one another. Operations may be asynchronous:
+// only read_* and synchronize wait. Errors: shapes are the caller's invariants (checked by
+// KRAIT_CHECK); out of memory is Failure.
 //
 // To add a backend: implement every pure function below, add it to make_backend, and run the
 // backend tests (tests/backend), which take any Backend and hold it against kernels/reference.

@@ -1,6 +1,7 @@
 // A file of prompts, many at a time: `krait batch`. Results are those that every line alone would
 // give, whatever the number of slots. Memory is bounded by the slots and the longest line (and one
-// bit for each line of the input), not by the size of the files.
+// bit for each line of the input), not by the size of the files. Other threads may use the engine
+// meanwhile; two batches with one results file are refused, also of two processes.
 #pragma once
 
 #include <atomic>

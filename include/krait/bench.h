@@ -1,5 +1,6 @@
 // Speed of prefill and decode, held against what the machine can do: the read bandwidth of memory
-// and the arithmetic of its processor, both measured in the same run.
+// and the arithmetic of its processor, both measured in the same run. Nobody else uses the engine
+// meanwhile.
 #pragma once
 
 #include <atomic>

@@ -30,7 +30,8 @@ struct RenderOptions {
   bool as_written = true;
 };
 
-// Belongs to an engine, which must outlive it. Immutable, but for what the engine is used for.
+// Belongs to an engine, which must outlive it. Immutable after construction and safe to share
+// between threads.
 class ChatFormat {
  public:
   // `choice` is empty (the model's own template, or "plain" where it has none), the name of a

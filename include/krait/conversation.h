@@ -57,7 +57,8 @@ struct ConversationCounts {
   int64_t snapshot_bytes = 0;
 };
 
-// One thread uses it. Ends before its engine and format.
+// Used by one thread at a time, others by other threads (engine.h). Ends before its engine and
+// format.
 class Conversation {
  public:
   // States take up to `snapshot_bytes` of memory (the newest ones at least); where they would take

@@ -22,6 +22,8 @@
 
 namespace krait {
 
+class FairMutex;
+
 struct OpenOptions {
   std::string model;      // folder, file, hub id, bundled name; empty: bundled default
   std::string tokenizer;  // a file, a folder or "bytes"; empty: the model's own
@@ -85,7 +87,18 @@ struct Timings {
   int64_t decode_steps = 0;  // in decode_ms: the first token of a text comes from the prefill
 };
 
-// A loaded model with its backend. One thread runs it at a time.
+// A loaded model with its backend.
+//
+// Thread safety: any number of threads may use one engine at once, each with sessions (or
+// conversations, batches) of its own: all functions here and in session.h, batch.h and
+// conversation.h, with their own arguments. They take turns, an operation at a time and in the
+// order in which they ask; an operation is split over the threads of the backend anyway. The bits
+// are those that each gets alone. Engines know nothing of one another. Two things are for a thread
+// that is alone with the engine: bench() and measure_startup(), which measure, and calls of
+// backend() and model() by others than the library, save those that change nothing.
+//
+// All computing threads need the floating-point environment that a program starts with: rounding
+// to nearest, subnormals kept.
 class Engine {
  public:
   static std::unique_ptr<Engine> open(const OpenOptions& options);
@@ -96,6 +109,8 @@ class Engine {
   virtual const SpecialIds& special() const noexcept = 0;
   virtual const std::string& name() const noexcept = 0;
   virtual Backend& backend() noexcept = 0;
+  // Who calls operations of the backend, or the model's, holds it; sessions do so by themselves.
+  virtual FairMutex& mutex() noexcept = 0;
   virtual double load_ms() const noexcept = 0;
 
   // Tells models apart: a hash of the config, of names, types and shapes of all tensors, and of

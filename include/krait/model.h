@@ -82,8 +82,8 @@ class Workspace {
   virtual ~Workspace() = default;
 };
 
-// Immutable after loading, shared by any number of runners; forward() calls on one backend are
-// issued one at a time.
+// Immutable after loading, shared by any number of threads, each with workspaces and states of its
+// own; forward() and workspace() are for one thread at a time, as operations of the backend are.
 class Model {
  public:
   virtual ~Model() = default;

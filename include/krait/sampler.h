@@ -37,7 +37,8 @@ void validate(const SamplingOptions& options);
 // (Salmon et al., SC 2011). Result in [0, 1).
 double uniform_at(uint64_t seed, uint64_t sequence, uint64_t position) noexcept;
 
-// One per sequence. Keeps its scratch memory: nothing is allocated per token after the first.
+// One per sequence, used by one thread at a time. Keeps its scratch memory: nothing is allocated
+// per token after the first.
 class Sampler {
  public:
   // Only ids below `vocab_size` are ever chosen: padding rows of the logits are not looked at.

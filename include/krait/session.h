@@ -30,13 +30,15 @@ enum class Verdict {
   stop,  // the id becomes no part of the sequence
 };
 
-// Cheap to make; ends before its engine, and is used by one thread at a time with all others of it.
+// Cheap to make; ends before its engine. Used by one thread at a time, as all others of its engine
+// may be by other threads at the same time (engine.h). The thread may change between calls.
 class Session {
  public:
   virtual ~Session() = default;
 
   // Feeds tokens, in blocks of the engine's chunk. Afterwards logits() are those after the last
-  // one. `every`, if given, sees the logits after each token: (index within ids, logits).
+  // one. `every`, if given, sees the logits after each token: (index within ids, logits); other
+  // threads wait for the engine meanwhile.
   // Ids outside the embedding throw InputError before anything is fed. Stops between blocks when
   // `stop` becomes true (logits() is then empty) and returns how many tokens were fed.
   virtual int64_t feed(std::span<const int32_t> ids,
@@ -51,7 +53,8 @@ class Session {
   //     if (verdict != Verdict::feed) break;
   //   }
   // with Sampler(sampling, engine's sampled_vocab(), seed, sequence). Where the device can draw, it
-  // is some steps ahead of on_id, which must not use the session. What it has done too much by the
+  // is some steps ahead of on_id, which must not use the session, and other threads wait until it
+  // has ended; otherwise they take turns token by token. What it has done too much by the
   // end is undone when somebody asks for more than position() and ids(). Options that look back are
   // the caller's error; not without logits().
   virtual void advance(const SamplingOptions& sampling, uint64_t seed, uint64_t sequence,

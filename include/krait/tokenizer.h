@@ -70,8 +70,9 @@ class Tokenizer {
   virtual VocabularyTables tables() const = 0;
 };
 
-// Turns a stream of token bytes into text that never splits a UTF-8 character: holds back an
-// incomplete tail of at most three bytes; bytes that cannot become valid UTF-8 turn into U+FFFD.
+// Of one thread at a time. Turns a stream of token bytes into text that never splits a UTF-8
+// character: holds back an incomplete tail of at most three bytes; bytes that cannot become valid
+// UTF-8 turn into U+FFFD.
 class Utf8Stream {
  public:
   std::string push(std::string_view bytes);

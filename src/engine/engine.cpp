@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <exception>
+#include <mutex>
 
 #include <nlohmann/json.hpp>
 
 #include "krait/error.h"
 #include "src/base/clock.h"
+#include "src/base/fair_mutex.h"
 #include "src/engine/fingerprint.h"
 #include "src/engine/run_ahead.h"
 
@@ -50,6 +52,7 @@ class SessionImpl final : public Session {
   void forget_logits();
 
   EngineImpl& engine_;
+  std::unique_lock<FairMutex> turn_;  // held while this is made and, the last to go, while it ends
   History history_;
   std::unique_ptr<Buffer> state_;
   std::vector<int32_t> ids_;   // all that were fed, unless the history is discarded
@@ -91,6 +94,7 @@ class EngineImpl final : public Engine {
   const SpecialIds& special() const noexcept override { return files_.special; }
   const std::string& name() const noexcept override { return files_.name; }
   Backend& backend() noexcept override { return *backend_; }
+  FairMutex& mutex() noexcept override { return mutex_; }
   double load_ms() const noexcept override { return load_ms_; }
   uint64_t fingerprint() const noexcept override { return fingerprint_; }
   int32_t chunk() const noexcept { return chunk_; }
@@ -157,7 +161,8 @@ class EngineImpl final : public Engine {
     return files_.tokenizer->encode(text, options);
   }
 
-  std::unique_ptr<Backend> backend_;  // first: everything below lives in its memory
+  FairMutex mutex_;
+  std::unique_ptr<Backend> backend_;  // before the rest: everything below lives in its memory
   ModelFiles files_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<Workspace> last_logits_, all_logits_;
@@ -174,16 +179,22 @@ class EngineImpl final : public Engine {
 
 SessionImpl::SessionImpl(EngineImpl& engine, History history)
     : engine_(engine),
+      turn_(engine.mutex()),
       history_(history),
       state_(engine.backend().buffer(engine.model().state_layout().floats_per_slot())),
       logits_(engine.model().config().embedding_rows) {
   rows_.reserve(engine.chunk());
+  turn_.unlock();
 }
 
-SessionImpl::~SessionImpl() { engine_.end_loan(this); }
+SessionImpl::~SessionImpl() {
+  turn_.lock();
+  engine_.end_loan(this);
+}
 
 // What is asked for is brought up to date first: to those who ask, nothing changes.
 std::span<const float> SessionImpl::logits() const {
+  const std::scoped_lock turn(engine_.mutex());
   auto& self = const_cast<SessionImpl&>(*this);
   self.settle();
   self.bring_logits();
@@ -191,6 +202,7 @@ std::span<const float> SessionImpl::logits() const {
 }
 
 Snapshot SessionImpl::snapshot() const {
+  const std::scoped_lock turn(engine_.mutex());
   SequenceState state;
   if (!logits().empty()) state.logits = logits_;
   state.position = position_;
@@ -203,6 +215,7 @@ Snapshot SessionImpl::snapshot() const {
 void SessionImpl::restore(const Snapshot& snapshot) {
   KRAIT_CHECK(static_cast<int64_t>(snapshot->planes.size()) == state_->size);
   KRAIT_CHECK(snapshot->logits.empty() || snapshot->logits.size() == logits_.size());
+  const std::scoped_lock turn(engine_.mutex());
   forget_logits();
   engine_.backend().write(snapshot->planes, state_->data);
   position_ = snapshot->position;
@@ -212,6 +225,7 @@ void SessionImpl::restore(const Snapshot& snapshot) {
 }
 
 std::unique_ptr<Session> SessionImpl::fork() const {
+  const std::scoped_lock turn(engine_.mutex());
   auto session = std::make_unique<SessionImpl>(engine_, history_);
   session->has_logits_ = !logits().empty();
   session->logits_ = logits_;
@@ -222,6 +236,7 @@ std::unique_ptr<Session> SessionImpl::fork() const {
 }
 
 void SessionImpl::reset() {
+  const std::scoped_lock turn(engine_.mutex());
   forget_logits();
   engine_.backend().zero(state_->data, state_->size);
   ids_.clear();
@@ -262,6 +277,7 @@ void SessionImpl::count(std::span<const int32_t> ids) {
 }
 
 bool SessionImpl::runs_ahead(const SamplingOptions& sampling) const {
+  const std::scoped_lock turn(engine_.mutex());
   return device_draw(sampling, engine_.sampled_vocab(), 0, 0, 0) && engine_.drawing();
 }
 
@@ -280,6 +296,7 @@ void SessionImpl::advance(const SamplingOptions& sampling, uint64_t seed, uint64
     verdict = counted(id);
     if (verdict == Verdict::stop) return;
     const std::optional<Draw> draw = device_draw(sampling, vocab, seed, sequence, position_);
+    const std::scoped_lock turn(engine_.mutex());
     Drawing* drawing = draw && verdict == Verdict::feed ? engine_.drawing() : nullptr;
     if (!drawing) {
       feed_counted({&id, 1});
@@ -307,9 +324,10 @@ int64_t SessionImpl::feed(std::span<const int32_t> ids,
     if (ids[i] < 0 || ids[i] >= rows)
       throw InputError("token id " + std::to_string(ids[i]) + " at position " + std::to_string(i) +
                        ": expected 0 to " + std::to_string(rows - 1));
-  settle();
-  int64_t fed = 0;
-  while (fed < count && !(stop && stop->load(std::memory_order_relaxed))) {
+  for (int64_t fed = 0; fed < count;) {
+    if (stop && stop->load(std::memory_order_relaxed)) return fed;
+    const std::scoped_lock turn(engine_.mutex());  // one for each block
+    settle();
     const int64_t block = std::min<int64_t>(engine_.chunk(), count - fed);
     const Rows logits =
         forward(ids.subspan(fed, block), static_cast<bool>(every), fed + block == count);
@@ -320,7 +338,7 @@ int64_t SessionImpl::feed(std::span<const int32_t> ids,
     }
     fed += block;
   }
-  return fed;
+  return count;
 }
 
 // What the position counts already.

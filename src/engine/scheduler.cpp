@@ -47,6 +47,7 @@ struct Scheduler::Sequence {
 
 Scheduler::Scheduler(Engine& engine, int32_t slots)
     : engine_(engine),
+      turn_(engine.mutex()),
       slots_(slots),
       prompt_tokens_(engine.backend().info().prefill_tokens),
       floats_per_slot_(engine.model().state_layout().floats_per_slot()),
@@ -57,9 +58,10 @@ Scheduler::Scheduler(Engine& engine, int32_t slots)
       drawing_(engine.backend().drawing(slots, engine.sampled_vocab())) {
   KRAIT_CHECK(slots >= 1);
   for (int32_t slot = slots; slot-- > 0;) free_slots_.push_back(slot);
+  turn_.unlock();
 }
 
-Scheduler::~Scheduler() = default;
+Scheduler::~Scheduler() { turn_.lock(); }
 
 bool Scheduler::wants_jobs() const noexcept {
   return waiting_.size() < static_cast<size_t>(slots_);
@@ -85,25 +87,28 @@ void Scheduler::submit(Job job) {
 
 void Scheduler::step(const std::function<void(JobResult&&)>& on_done) {
   KRAIT_CHECK(!idle());
+  advance();
+  retire(on_done);
+}
+
+void Scheduler::advance() {
+  const std::scoped_lock turn(engine_.mutex());
   admit();
   pack();
-  if (!ids_.empty()) {
-    const Step step{ids_, segments_, logit_rows_};
-    const Rows logits =
-        engine_.model().forward(step, {states_->data, floats_per_slot_}, *workspace_);
-    keep_shared();
-    draw(logits);
-    for (int64_t row = 0; row < logits.rows; ++row) {
-      Sequence& owner = *logit_owners_[static_cast<size_t>(row)];
-      const int32_t drawn = drawn_[static_cast<size_t>(row)];
-      const bool forks =
-          owner.next < 0 && owner.index == 0 && owner.job->result.completions.size() > 1;
-      if (drawn < 0 || forks) engine_.backend().read(logits.data + row * logits.stride, logits_);
-      if (forks) fork(owner);
-      consume(owner, logits_, drawn);
-    }
+  if (ids_.empty()) return;
+  const Step step{ids_, segments_, logit_rows_};
+  const Rows logits = engine_.model().forward(step, {states_->data, floats_per_slot_}, *workspace_);
+  keep_shared();
+  draw(logits);
+  for (int64_t row = 0; row < logits.rows; ++row) {
+    Sequence& owner = *logit_owners_[static_cast<size_t>(row)];
+    const int32_t drawn = drawn_[static_cast<size_t>(row)];
+    const bool forks =
+        owner.next < 0 && owner.index == 0 && owner.job->result.completions.size() > 1;
+    if (drawn < 0 || forks) engine_.backend().read(logits.data + row * logits.stride, logits_);
+    if (forks) fork(owner);
+    consume(owner, logits_, drawn);
   }
-  retire(on_done);
 }
 
 // Fills the free slots: first with the other completions of a prompt that has been read.

@@ -8,10 +8,12 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <vector>
 
 #include "krait/engine.h"
+#include "src/base/fair_mutex.h"
 #include "src/engine/continuation.h"
 #include "src/engine/prefix_cache.h"
 
@@ -33,7 +35,7 @@ struct JobResult {
   int64_t cached_tokens = 0;  // of these: copied from another job that began the same way
 };
 
-// One thread uses it. The engine must outlive it, and is not used otherwise meanwhile.
+// One thread uses it, others may use the engine meanwhile. The engine must outlive it.
 class Scheduler {
  public:
   // `slots` sequences at most at a time. Throws Failure when memory for their states is lacking.
@@ -59,6 +61,7 @@ class Scheduler {
   struct Running;  // a job that was submitted
   struct Sequence;
 
+  void advance();
   void admit();
   void pack();
   void add(Sequence& sequence, std::span<const int32_t> ids, bool wants_logits);
@@ -72,6 +75,7 @@ class Scheduler {
   float* state_of(int32_t slot) const { return states_->data + slot * floats_per_slot_; }
 
   Engine& engine_;
+  std::unique_lock<FairMutex> turn_;  // held while this is made and, the last to go, while it ends
   int32_t slots_;
   int32_t prompt_tokens_;  // of all prompts together in one step
   int64_t floats_per_slot_;

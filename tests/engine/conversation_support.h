@@ -26,6 +26,7 @@ class CountingEngine final : public Engine {
   const SpecialIds& special() const noexcept override { return engine_->special(); }
   const std::string& name() const noexcept override { return engine_->name(); }
   Backend& backend() noexcept override { return engine_->backend(); }
+  FairMutex& mutex() noexcept override { return engine_->mutex(); }
   double load_ms() const noexcept override { return engine_->load_ms(); }
   uint64_t fingerprint() const noexcept override { return engine_->fingerprint(); }
   const ChatSource& chat_source() const override { return engine_->chat_source(); }
