@@ -6,6 +6,7 @@
 
 #include "krait/error.h"
 #include "src/base/file.h"
+#include "src/base/wait_for_input.h"
 
 namespace krait {
 namespace {
@@ -14,8 +15,12 @@ constexpr size_t kReadBytes = 256 << 10;
 
 }  // namespace
 
-LineReader::LineReader(int descriptor, std::string source, size_t max_line_bytes)
-    : descriptor_(descriptor), source_(std::move(source)), max_line_bytes_(max_line_bytes) {}
+LineReader::LineReader(int descriptor, std::string source, size_t max_line_bytes,
+                       const std::atomic<bool>* stop)
+    : descriptor_(descriptor),
+      source_(std::move(source)),
+      max_line_bytes_(max_line_bytes),
+      stop_(stop) {}
 
 std::optional<std::string_view> LineReader::next() {
   for (;;) {
@@ -34,7 +39,7 @@ std::optional<std::string_view> LineReader::next() {
       if (line.ends_with('\r')) line.remove_suffix(1);
       return line;
     }
-    if (at_end_) return std::nullopt;
+    if (at_end_ || (stop_ && !wait_for_input(descriptor_, *stop_))) return std::nullopt;
     buffer_.erase(0, begin_);
     begin_ = 0;
     scanned_ = buffer_.size();

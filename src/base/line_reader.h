@@ -1,6 +1,7 @@
 // Lines of a file or pipe, one at a time: memory is bounded by the longest line.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -11,8 +12,10 @@ namespace krait {
 
 class LineReader {
  public:
-  // Reads from `descriptor`, which stays the caller's. `source` names it in messages.
-  LineReader(int descriptor, std::string source, size_t max_line_bytes);
+  // Reads from `descriptor`, which stays the caller's. `source` names it in messages. Once `stop`
+  // is set nobody waits for more: what there is ends there.
+  LineReader(int descriptor, std::string source, size_t max_line_bytes,
+             const std::atomic<bool>* stop = nullptr);
 
   // The next line without its end ("\n" or "\r\n"); a last line without an end counts. nullopt at
   // the end. The view is valid until the next call. Throws InputError for a line longer than the
@@ -26,6 +29,7 @@ class LineReader {
   int descriptor_;
   std::string source_;
   size_t max_line_bytes_;
+  const std::atomic<bool>* stop_;
   std::string buffer_;
   size_t begin_ = 0;    // of what is not returned yet, in buffer_
   size_t scanned_ = 0;  // no line ends before this place of buffer_

@@ -129,7 +129,7 @@ int dispatch(int argc, const char* const* argv, Console& console) {
   if (!unknown.empty()) refuse_argument(chosen(), unknown.front());
   for (const Command& command : commands)
     if (command.app->parsed()) return command.run(console);
-  fmt::print(stderr, "{}", program.help());
+  write_error(program.help());
   return kExitBadInput;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <exception>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -38,6 +39,28 @@ class Chat::Screen {
     if (width >= kNarrowest) wrap_.emplace(width);
   }
 
+  // What keeps it from writing ends the answer as Ctrl-C does, so that it stays in the
+  // conversation, and is thrown by finish().
+  std::function<bool(std::string_view)> writer() {
+    return [this](std::string_view piece) {
+      try {
+        write(piece);
+      } catch (...) {
+        broken_ = std::current_exception();
+      }
+      return !broken_;
+    };
+  }
+
+  // Each answer ends with one newline; one without words is an empty line.
+  void finish() {
+    if (broken_) std::rethrow_exception(broken_);
+    if (!silent_ && last_ != '\n' && (begun_ || !tame_)) console_.write("\n");
+  }
+
+ private:
+  static constexpr int kNarrowest = 20;
+
   void write(std::string_view piece) {
     if (silent_) return;
     std::string text;
@@ -54,20 +77,13 @@ class Chat::Screen {
     last_ = text.back();
   }
 
-  // Each answer ends with one newline; one without words is an empty line.
-  void finish() {
-    if (!silent_ && last_ != '\n' && (begun_ || !tame_)) console_.write("\n");
-  }
-
- private:
-  static constexpr int kNarrowest = 20;
-
   Console& console_;
   std::optional<WordWrap> wrap_;
   bool silent_;
   bool tame_;
   bool begun_ = false;
   char last_ = '\0';
+  std::exception_ptr broken_;
 };
 
 Chat::Chat(Engine& engine, const ChatFormat& format, ChatSettings settings, Console& console,
@@ -94,18 +110,12 @@ GenerateOptions Chat::options() const {
 
 void Chat::say(std::string_view message) {
   Screen screen(*this, console_);
-  finish(screen, conversation_.say(message, options(), [&](std::string_view piece) {
-    screen.write(piece);
-    return true;
-  }));
+  finish(screen, conversation_.say(message, options(), screen.writer()));
 }
 
 void Chat::regenerate() {
   Screen screen(*this, console_);
-  finish(screen, conversation_.regenerate(options(), [&](std::string_view piece) {
-    screen.write(piece);
-    return true;
-  }));
+  finish(screen, conversation_.regenerate(options(), screen.writer()));
 }
 
 void Chat::finish(Screen& screen, TurnResult result) {
@@ -227,7 +237,7 @@ std::string Chat::styled(const char* code, std::string_view text) const {
   return console_.colors() ? fmt::format("\x1b[{}m{}\x1b[0m", code, text) : std::string(text);
 }
 
-void Chat::show(std::string_view line) const { fmt::print(stderr, "{}\n", line); }
+void Chat::show(std::string_view line) const { write_error(std::string(line) + "\n"); }
 
 void Chat::note(std::string_view line) const {
   if (!settings_.quiet && !settings_.json) show(dim(line));

@@ -67,12 +67,12 @@ class Bar {
                         per_second(p.completion_tokens, p.seconds));
     if (p.failed > 0) text += fmt::format(", {} failed", p.failed);
     if (share > 0.01) text += fmt::format(", {} left", duration(p.seconds * (1 - share) / share));
-    fmt::print(stderr, "\r{}\x1b[K", text);
+    write_error("\r" + text + "\x1b[K");
     drawn_ = true;
   }
 
   void clear() {
-    if (drawn_) fmt::print(stderr, "\r\x1b[K");
+    if (drawn_) write_error("\r\x1b[K");
     drawn_ = false;
   }
 

@@ -156,6 +156,7 @@ int run(const Flags& flags, Console& console) {
     }
   } catch (const Interrupted&) {
     code = kExitInterrupted;
+  } catch (const ClosedPipe&) {  // nobody listens; the conversation is kept all the same
   }
   if (Console::terminated()) code = kExitInterrupted;
   if (!flags.state.save.empty()) {

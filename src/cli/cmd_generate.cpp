@@ -121,20 +121,28 @@ int run(const Flags& flags, Console& console) {
   CompletionsText text(console, echoed, counts.count);
   const bool as_it_comes = !flags.output.json && counts.best_of == counts.count;
   if (as_it_comes) text.write(0, "");
-  const Completions completions =
-      complete(*engine, *session, ids, options, counts, [&](int32_t index, std::string_view piece) {
-        if (as_it_comes) text.write(index, piece);
-        return true;
-      });
+  bool closed = false;  // standard output; the state is kept all the same
+  const auto write = [&](int32_t index, std::string_view piece) {
+    try {
+      if (!closed) text.write(index, piece);
+    } catch (const ClosedPipe&) {
+      closed = true;
+    }
+    return !closed;
+  };
+  const Completions completions = complete(
+      *engine, *session, ids, options, counts,
+      [&](int32_t index, std::string_view piece) { return !as_it_comes || write(index, piece); });
   const auto& choices = completions.choices;
   for (size_t i = 0; i < choices.size() && !flags.output.json; ++i)
-    text.write(static_cast<int32_t>(i), as_it_comes ? "" : choices[i].text);
-  text.finish();
+    write(static_cast<int32_t>(i), as_it_comes ? "" : choices[i].text);
+  if (!closed) text.finish();
   if (!flags.state.save.empty())
     save(*engine,
          {session->snapshot(), options.seed, choices.front().sequence,
           engine->model().weight_dtype()},
          flags.state.save, flags.state.dtype.value_or(DType::f32));
+  if (closed) throw ClosedPipe{};
   const int64_t fed = std::min(completions.prompt_tokens, session->position() - cached);
   if (flags.output.json)
     console.write_json(to_json(completions, options,

@@ -29,7 +29,10 @@ std::string rounded_activations(Engine& engine) {
 
 std::unique_ptr<Engine> open_engine(OpenOptions open) {
   open.warn = log_warnings();
-  auto engine = Engine::open(open);
+  auto engine = [&] {
+    const Console::NothingToKeep loading;
+    return Engine::open(open);
+  }();
   const DeviceInfo device = engine->backend().info();
   const std::string act = rounded_activations(*engine);
   spdlog::info("model {}, weights {}{}, {} ({}), loaded in {:.0f} ms", engine->name(),

@@ -1,5 +1,6 @@
 #include "src/cli/console.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
@@ -12,9 +13,11 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "krait/error.h"
+#include "src/base/wait_for_input.h"
 
 namespace krait::cli {
 namespace {
@@ -23,10 +26,19 @@ std::atomic<bool> interrupt_requested = false;
 static_assert(std::atomic<bool>::is_always_lock_free);  // the handler below relies on it
 
 std::atomic<bool> termination_requested = false;
+std::atomic<bool> nothing_to_keep = false;
+std::atomic<const char*> terminal_back = nullptr;
+termios terminal_at_start = {};  // where standard input is one
 
+// Of what may be called by a handler of signals.
 extern "C" void on_interrupt(int signal) {
-  if (signal == SIGTERM) termination_requested = true;
-  if (interrupt_requested.exchange(true)) _exit(130);
+  if (signal != SIGINT) termination_requested = true;
+  if (!interrupt_requested.exchange(true) && !nothing_to_keep) return;
+  if (const char* bytes = terminal_back) {
+    tcsetattr(STDIN_FILENO, TCSANOW, &terminal_at_start);
+    while (*bytes != '\0' && ::write(STDERR_FILENO, bytes, 1) == 1) ++bytes;
+  }
+  _exit(130);
 }
 
 void handle_signals() {
@@ -34,8 +46,9 @@ void handle_signals() {
   action.sa_handler = SIG_IGN;
   sigaction(SIGPIPE, &action, nullptr);
   sigaction(SIGXFSZ, &action, nullptr);
+  tcgetattr(STDIN_FILENO, &terminal_at_start);
   action.sa_handler = on_interrupt;  // without SA_RESTART: a blocked read must return
-  for (const int signal : {SIGINT, SIGTERM}) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     struct sigaction before = {};
     sigaction(signal, nullptr, &before);
     if (before.sa_handler != SIG_IGN) sigaction(signal, &action, nullptr);  // nohup, `&` in sh
@@ -91,11 +104,11 @@ void Console::write_json(const nlohmann::ordered_json& value) {
 }
 
 void Console::note(const std::string& line) {
-  if (notes_) fmt::print(stderr, "{}\n", line);
+  if (notes_) write_error(line + "\n");
 }
 
 void Console::progress(const std::string& line) {
-  if (notes_ && ::isatty(STDERR_FILENO)) fmt::print(stderr, "\r\x1b[K{}", line);
+  if (notes_ && ::isatty(STDERR_FILENO)) write_error("\r\x1b[K" + line);
 }
 
 const std::atomic<bool>& Console::interrupted() noexcept { return interrupt_requested; }
@@ -103,6 +116,25 @@ const std::atomic<bool>& Console::interrupted() noexcept { return interrupt_requ
 void Console::clear_interrupt() noexcept { interrupt_requested = false; }
 
 bool Console::terminated() noexcept { return termination_requested; }
+
+Console::NothingToKeep::NothingToKeep() {
+  nothing_to_keep = true;
+  if (!interrupt_requested) return;
+  nothing_to_keep = false;
+  throw Interrupted{};
+}
+
+Console::NothingToKeep::~NothingToKeep() { nothing_to_keep = false; }
+
+void Console::owns_terminal(const char* bytes) noexcept { terminal_back = bytes; }
+
+void write_error(std::string_view text) noexcept {
+  while (!text.empty()) {
+    const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
+    if (written < 0 && errno != EINTR) return;
+    text.remove_prefix(static_cast<size_t>(std::max<ssize_t>(written, 0)));
+  }
+}
 
 int terminal_width(int descriptor) {
   winsize size{};
@@ -113,7 +145,7 @@ int terminal_width(int descriptor) {
 std::string read_some(int descriptor, const std::string& what) {
   std::array<char, 65536> block;
   for (;;) {
-    if (interrupt_requested) throw Interrupted{};
+    if (!wait_for_input(descriptor, interrupt_requested)) throw Interrupted{};
     const ssize_t count = ::read(descriptor, block.data(), block.size());
     if (count >= 0) return {block.data(), static_cast<size_t>(count)};
     if (errno != EINTR) throw InputError(fmt::format("{}: {}", what, std::strerror(errno)));

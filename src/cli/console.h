@@ -15,13 +15,13 @@ namespace krait::cli {
 // Thrown when the reader of standard output has gone away: the program ends quietly.
 struct ClosedPipe {};
 
-// Thrown when Ctrl-C arrives where there is nothing worth keeping.
+// Thrown when Ctrl-C, SIGTERM or SIGHUP arrives where there is nothing worth keeping.
 struct Interrupted {};
 
 class Console {
  public:
-  // Ignores SIGPIPE and SIGXFSZ: writing tells of them. The first SIGINT or SIGTERM sets
-  // interrupted(), the second ends the process.
+  // Ignores SIGPIPE and SIGXFSZ: writing tells of them. The first SIGINT, SIGTERM or SIGHUP sets
+  // interrupted(), the second ends the process at once, with 130.
   Console();
 
   // Log level and colours. Until then: warnings and errors, colours if standard error has them.
@@ -45,8 +45,23 @@ class Console {
   // Ctrl-C has done its work; the next one is the first again.
   static void clear_interrupt() noexcept;
 
-  // Whether SIGTERM was among what came.
+  // Whether SIGTERM or SIGHUP was among what came.
   static bool terminated() noexcept;
+
+  // While one lives the first signal, too, ends the process at once: nothing has begun that
+  // somebody would want the beginning of. The constructor throws Interrupted when one has come
+  // before.
+  class NothingToKeep {
+   public:
+    NothingToKeep();
+    ~NothingToKeep();
+    NothingToKeep(const NothingToKeep&) = delete;
+    NothingToKeep& operator=(const NothingToKeep&) = delete;
+  };
+
+  // While `bytes` are given, the terminal is in a mode of our own: whatever ends the process puts
+  // it back to how it was at the start, and writes them. They must stay where they are.
+  static void owns_terminal(const char* bytes) noexcept;
 
   // Whether to write colours on standard error.
   bool colors() const noexcept { return colors_; }
@@ -55,6 +70,9 @@ class Console {
   bool notes_ = true;
   bool colors_ = false;
 };
+
+// Writes to standard error. What nobody can read any more is dropped.
+void write_error(std::string_view text) noexcept;
 
 // Columns of the terminal that a descriptor is; 80 where it does not tell.
 int terminal_width(int descriptor);

@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 #include <histedit.h>
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -22,9 +23,11 @@ namespace krait::cli {
 namespace {
 
 constexpr char kEscapeMark = '\1';  // around what takes no room on the screen
-constexpr std::string_view kPasteOn = "\x1b[?2004h", kPasteOff = "\x1b[?2004l";
+constexpr std::string_view kPasteOn = "\x1b[?2004h";
+constexpr const char* kPasteOff = "\x1b[?2004l";
 constexpr std::string_view kPasteEnd = "\x1b[201~";
 constexpr wchar_t kCtrlC = 3;
+constexpr int kLookMs = 500;  // for what came just before the waiting began, and did not end it
 constexpr int kHistorySize = 1000;
 // Pastes beyond this are shown as one word: a terminal cannot edit what it cannot show.
 constexpr size_t kMaxShownLines = 6, kMaxShownBytes = 800;
@@ -108,15 +111,14 @@ struct LineEditor::Terminal {
         *out = kCtrlC;
         return 1;
       }
+      if (Console::terminated()) return 0;
+      if (resized.exchange(false)) el_resize(edit);
+      pollfd key = {STDIN_FILENO, POLLIN, 0};
+      if (::poll(&key, 1, kLookMs) <= 0) continue;
       char byte = 0;
       const ssize_t count = ::read(STDIN_FILENO, &byte, 1);
-      if (count == 0) return 0;
-      if (count < 0 && errno != EINTR) return -1;
-      if (count < 0) {
-        if (Console::terminated()) return 0;
-        if (resized.exchange(false)) el_resize(edit);
-        continue;
-      }
+      if (count < 0 && errno == EINTR) continue;
+      if (count <= 0) return static_cast<int>(count);
       bytes += byte;
       const Utf8Unit unit = utf8_unit(bytes, 0);
       if (unit.kind == Utf8Unit::Kind::truncated) continue;
@@ -247,11 +249,13 @@ Input LineEditor::read(const std::string& prompt) {
   t.cancelled = false;
   t.pasted.clear();
   if (resized.exchange(false)) el_resize(t.edit);
+  Console::owns_terminal(kPasteOff);
   el_set(t.edit, EL_PREP_TERM, 1);  // before the prompt shows: keys are ours from then on
   put(kPasteOn);
   int count = 0;
   const char* line = el_gets(t.edit, &count);
   put(kPasteOff);
+  Console::owns_terminal(nullptr);
   if (t.cancelled) {
     el_reset(t.edit);
     put("^C\n");

@@ -8,12 +8,12 @@
 #include <unistd.h>
 
 #include "krait/error.h"
+#include "src/base/clock.h"
 #include "src/base/file.h"
 #include "src/base/line_reader.h"
 #include "src/engine/batch_request.h"
 #include "src/engine/batch_response.h"
 #include "src/engine/batch_results.h"
-#include "src/base/clock.h"
 #include "src/engine/scheduler.h"
 
 namespace krait {
@@ -52,7 +52,7 @@ class Batch {
         options_(options),
         input_(options.input),
         lines_(input_.descriptor(), options.input == "-" ? "standard input" : options.input,
-               kMaxLineBytes),
+               kMaxLineBytes, options.interrupt),
         results_(options.results),
         scheduler_(engine, options.slots),
         format_(options.format) {
