@@ -157,6 +157,24 @@ TEST_F(BatchTest, KilledAtAnyMomentItGoesOnWhereItStopped) {
   EXPECT_EQ(read_results(), whole);
 }
 
+TEST_F(BatchTest, ASecondProcessIsRefusedUntilTheFirstIsGone) {
+  std::string prompts;
+  for (int i = 0; i < 1000; ++i) prompts += "cats " + std::to_string(i) + "\n";
+  write_file(input, prompts);
+  write_file(results, "");
+  Process first(command({"-n", "200", "--ignore-eos"}));
+  while (std::filesystem::file_size(results) == 0)
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  const Result second = run(command());
+  EXPECT_EQ(second.exit_code, 2);
+  EXPECT_THAT(second.err, HasSubstr(results + " is being written by another process"));
+  first.send(SIGKILL);
+  first.finish();
+  const Result third = run(command());  // no lock outlives its process
+  EXPECT_EQ(third.exit_code, 0) << third.err;
+  EXPECT_EQ(read_results().size(), 1000u);
+}
+
 TEST_F(BatchTest, CtrlCKeepsWhatIsFinished) {
   std::string prompts;
   for (int i = 0; i < 200; ++i) prompts += "cats\n";

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 #include "tests/cli/run.h"
@@ -204,6 +205,47 @@ TEST_F(ChatTerminal, AnEditorWritesTheMessage) {
   terminal.sees_prompt();
   terminal.type(kCtrlD);
   EXPECT_EQ(terminal.finish(), 0);
+}
+
+// In whatever the program is about: the terminal is as before, and the conversation is kept.
+TEST_F(ChatTerminal, SignalsThatEndItRestoreTheTerminalAndKeepTheConversation) {
+  const std::string state = folder_.path("state");
+  const auto with_state = arguments({"--save-state", state});
+  const auto answered = [&](Terminal& terminal) {
+    terminal.sees_prompt();
+    terminal.type("Hello\r");
+    terminal.sees("cut off");
+    terminal.sees_prompt();
+  };
+  const auto expect_kept = [&] {
+    EXPECT_THAT(run(arguments({"--load-state", state}), "/show messages\n").err,
+                HasSubstr("user: Hello"));
+    std::filesystem::remove(state);
+  };
+  for (const int signal : {SIGTERM, SIGHUP}) {
+    Terminal terminal(with_state, home());
+    answered(terminal);
+    terminal.type("half a li");
+    terminal.sees("half a li");
+    terminal.send(signal);
+    EXPECT_EQ(terminal.finish(), 130);
+    EXPECT_TRUE(terminal.is_restored());
+    expect_kept();
+  }
+  {
+    Terminal terminal(with_state, home());
+    answered(terminal);
+    EXPECT_EQ(terminal.hang_up(), 130);
+    expect_kept();
+  }
+  for (int i = 0; i < 5; ++i) {  // at once, also inside the editor
+    Terminal terminal(arguments(), home());
+    terminal.sees_prompt();
+    terminal.send(SIGTERM);
+    terminal.send(SIGINT);
+    EXPECT_EQ(terminal.finish(), 130);
+    EXPECT_TRUE(terminal.is_restored());
+  }
 }
 
 }  // namespace

@@ -214,8 +214,8 @@ TEST(Generate, CtrlCKeepsWhatWasWrittenAndExitsWith130) {
 }
 
 TEST(Generate, CtrlCInJsonModeStillPrintsTheObject) {
-  Process process(generate({"-p", "The", "-n", "-1", "--json"}));
-  process.wait_for_handler();
+  Process process(generate({"-p", "The", "-n", "-1", "--json", "-v"}));
+  ASSERT_TRUE(process.wait_for_error("loaded in"));
   process.send(SIGTERM);
   const Result result = process.finish();
   EXPECT_EQ(result.exit_code, 130);
@@ -246,6 +246,22 @@ TEST(Generate, AClosedPipeEndsQuietly) {
   const Result result = process.finish();
   EXPECT_EQ(result.exit_code, 0);
   EXPECT_EQ(result.err, "");
+}
+
+TEST(Generate, AClosedPipeLeavesTheStateThatWasAskedFor) {
+  const ModelCopy folder;
+  Process process(generate({"-p", "The", "-n", "-1", "--save-state", folder.file("state")}));
+  ASSERT_TRUE(process.wait_for_output(20));
+  process.close_output();
+  EXPECT_EQ(process.finish().exit_code, 0);
+  EXPECT_EQ(run(generate({"--load-state", folder.file("state"), "-n", "1"})).exit_code, 0);
+}
+
+TEST(Generate, AClosedStandardErrorChangesNothing) {
+  Process process(generate({"-p", "The", "-n", "400"}));
+  process.close_error();
+  ASSERT_TRUE(process.wait_for_output(400));
+  EXPECT_EQ(process.finish().exit_code, 0);
 }
 
 TEST(Generate, AFullDiskIsAFailure) {

@@ -54,12 +54,22 @@ Process::Process(const std::vector<std::string>& arguments, const std::string& i
   } else {
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output_path.c_str(), O_WRONLY, 0);
   }
+  // As a shell starts it, though we may be in the background, or under nohup.
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t defaults;
+  sigemptyset(&defaults);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&defaults, signal);
+  posix_spawnattr_setsigdefault(&attributes, &defaults);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
   std::vector<std::string> all = {KRAIT_TEST_BINARY};
   all.insert(all.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
   for (std::string& argument : all) argv.push_back(argument.data());
   argv.push_back(nullptr);
-  const int error = posix_spawn(&pid_, KRAIT_TEST_BINARY, &actions, nullptr, argv.data(), environ);
+  const int error =
+      posix_spawn(&pid_, KRAIT_TEST_BINARY, &actions, &attributes, argv.data(), environ);
+  posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   for (int* mine : {&in, &out[1], &err[1]}) close_once(*mine);
   if (error != 0) throw std::runtime_error("cannot start " KRAIT_TEST_BINARY);
@@ -99,6 +109,13 @@ bool Process::wait_for_output(size_t bytes) {
   return result_.out.size() >= bytes;
 }
 
+bool Process::wait_for_error(const std::string& text) {
+  const auto found = [&] { return result_.err.find(text) != std::string::npos; };
+  while (!found() && err_ >= 0)
+    if (!read_some(kTimeoutMs)) return false;
+  return found();
+}
+
 std::string Process::status_of(const std::string& key) const {
   std::ifstream file("/proc/" + std::to_string(pid_) + "/status");
   for (std::string line; std::getline(file, line);)
@@ -120,6 +137,8 @@ int64_t Process::peak_memory() const { return std::stoll(status_of("VmHWM:")) * 
 void Process::send(int signal) { ::kill(pid_, signal); }
 
 void Process::close_output() { close_once(out_); }
+
+void Process::close_error() { close_once(err_); }
 
 Result Process::finish() {
   while (out_ >= 0 || err_ >= 0)

@@ -27,10 +27,13 @@ class Process {
 
   // Waits until at least `bytes` have come out on standard output; false when it ended first.
   bool wait_for_output(size_t bytes);
+  // The same for a text on standard error.
+  bool wait_for_error(const std::string& text);
   // Waits until it handles SIGINT itself.
   void wait_for_handler();
   void send(int signal);
   void close_output();
+  void close_error();
   // Most memory it had resident so far, in bytes.
   int64_t peak_memory() const;
 

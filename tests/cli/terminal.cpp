@@ -9,6 +9,7 @@
 #include <pty.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 namespace krait {
@@ -31,6 +32,7 @@ Terminal::Terminal(const std::vector<std::string>& arguments,
   pid_ = ::forkpty(&terminal_, nullptr, nullptr, &size);
   if (pid_ < 0) throw std::runtime_error("forkpty");
   if (pid_ > 0) return;
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::signal(signal, SIG_DFL);
   ::setenv("TERM", "xterm", 1);
   for (const auto& [name, value] : environment) ::setenv(name.c_str(), value.c_str(), 1);
   ::execv(argv[0], argv.data());
@@ -67,12 +69,26 @@ bool Terminal::sees(const std::string& text) {
   return true;
 }
 
+void Terminal::send(int signal) { ::kill(pid_, signal); }
+
 int Terminal::finish() {
   while (read_some()) {
   }
+  termios mode = {};
+  constexpr tcflag_t kAtStart = ICANON | ECHO | ISIG;
+  is_restored_ = ::tcgetattr(terminal_, &mode) == 0 && (mode.c_lflag & kAtStart) == kAtStart;
+  ::close(terminal_);
+  return wait();
+}
+
+int Terminal::hang_up() {
+  ::close(terminal_);
+  return wait();
+}
+
+int Terminal::wait() {
   int status = 0;
   ::waitpid(pid_, &status, 0);
-  ::close(terminal_);
   pid_ = -1;
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

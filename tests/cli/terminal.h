@@ -30,14 +30,25 @@ class Terminal {
   // All that was shown so far.
   const std::string& shown() const { return shown_; }
 
+  void send(int signal);
+
   // Waits for the end; the exit code, or 128 + N for signal N.
   int finish();
+
+  // The terminal goes away, and the program is told by SIGHUP. Waits for the end, as finish() does.
+  int hang_up();
+
+  // Whether lines are edited by the terminal again, and keys give signals; after finish().
+  bool is_restored() const { return is_restored_; }
 
  private:
   bool read_some();
 
   pid_t pid_ = -1;
+  int wait();
+
   int terminal_ = -1;
+  bool is_restored_ = false;
   std::string shown_;
   size_t seen_ = 0;
 };
