@@ -9,10 +9,12 @@ namespace krait {
 
 // What is written goes to a temporary file beside `path`, which takes that name only in commit(): a
 // run that fails or is abandoned leaves neither a torn file nor a temporary one, and an older file
-// untouched. (A killed process may leave the temporary file, PATH.part-….)
+// untouched. A killed process may leave the temporary file, PATH.part; the next one takes it over.
+// It is locked, so that of two that write the same file at the same time the second is refused.
 class OutputFile {
  public:
-  // Throws InputError naming `path` when it cannot be created there.
+  // Throws InputError naming `path` when it cannot be created there, or another is writing it and
+  // does not finish within two seconds.
   explicit OutputFile(std::string path);
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;

@@ -6,8 +6,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "src/base/output_file.h"
 #include "tests/cli/run.h"
 #include "tests/cli/test_model.h"
+#include "tests/support/temp_folder.h"
 
 namespace krait {
 namespace {
@@ -109,6 +111,14 @@ TEST(Quantize, QuietSaysNothingAndHelpNamesTheArguments) {
   EXPECT_EQ(quiet.exit_code, 0);
   EXPECT_EQ(quiet.out + quiet.err, "");
   EXPECT_THAT(run({"quantize", "--help"}).out, HasSubstr("krait quantize MODEL OUT.gguf [flags]"));
+}
+
+TEST(Quantize, AFileThatAnotherProcessIsWritingIsRefused) {
+  const test::TempFolder folder;
+  const OutputFile other(folder.path("out.gguf"));
+  const Result result = run({"quantize", test_model(), folder.path("out.gguf"), "--type", "q8_0"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, testing::HasSubstr(folder.path("out.gguf") + " is being written by"));
 }
 
 }  // namespace
