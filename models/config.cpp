@@ -10,6 +10,7 @@
 #include "models/config_values.h"
 #include "models/mamba1.h"
 #include "models/mamba2.h"
+#include "models/s4d.h"
 #include "models/weight_names.h"
 
 namespace krait {
@@ -115,6 +116,8 @@ class ConfigReader {
     for (int64_t layer = 0; layer < layers; ++layer) {
       if (out.architecture == "mamba2")
         out.layers.emplace_back(mamba2(layer, out.d_model, out.norm_eps));
+      else if (out.architecture == "s4d")
+        out.layers.emplace_back(s4d(layer, out.d_model));
       else
         out.layers.emplace_back(mamba1(layer, out.d_model, out.architecture == "falcon_mamba"));
     }
@@ -161,16 +164,17 @@ class ConfigReader {
     const json* type = config_.value("model_type");
     const json* classes = config_.value("architectures");
     if (!type && !classes) return "mamba";
-    for (const auto& [name, class_name] : {std::pair("mamba", "MambaForCausalLM"),
-                                           std::pair("falcon_mamba", "FalconMambaForCausalLM"),
-                                           std::pair("mamba2", "Mamba2ForCausalLM")})
+    for (const auto& [name, class_name] :
+         {std::pair("mamba", "MambaForCausalLM"),
+          std::pair("falcon_mamba", "FalconMambaForCausalLM"),
+          std::pair("mamba2", "Mamba2ForCausalLM"), std::pair("s4d", "S4DForCausalLM")})
       if (type ? *type == name : *classes == json::array({class_name})) return name;
     if (type)
       config_.fail("model_type is " + type->dump() +
-                   "; expected \"mamba\", \"falcon_mamba\" or \"mamba2\"");
+                   "; expected \"mamba\", \"falcon_mamba\", \"mamba2\" or \"s4d\"");
     config_.fail("architectures is " + classes->dump() +
-                 "; expected [\"MambaForCausalLM\"], [\"FalconMambaForCausalLM\"] or "
-                 "[\"Mamba2ForCausalLM\"]");
+                 "; expected [\"MambaForCausalLM\"], [\"FalconMambaForCausalLM\"], "
+                 "[\"Mamba2ForCausalLM\"] or [\"S4DForCausalLM\"]");
   }
 
   int64_t vocab_size(int64_t rows) const {
@@ -240,6 +244,17 @@ class ConfigReader {
       mixer_.agree(keys_.d_conv, c.d_conv);
       mixer_.agree(keys_.n_heads, c.n_heads);
       mixer_.agree(keys_.head_dim, c.head_dim);
+    }
+    require_biases(layer);
+    return c;
+  }
+
+  S4dConfig s4d(int64_t layer, int64_t d_model) const {
+    const S4dConfig c = s4d_config(weights_, layer, d_model);
+    if (layer == 0) {
+      agree_inner(c.d_inner, d_model);
+      mixer_.agree(keys_.d_state, c.d_state);
+      mixer_.agree(keys_.d_conv, c.d_conv);
     }
     require_biases(layer);
     return c;

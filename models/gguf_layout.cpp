@@ -30,6 +30,8 @@ class LayoutBuilder {
       : weights_(checkpoint), config_(config), warn_(warn), source_(checkpoint.source()) {}
 
   GgufLayout build() {
+    for (const LayerConfig& layer : config_.layers)
+      if (std::holds_alternative<S4dConfig>(layer)) refuse("the mixers are S4D");
     refuse_mixed_layers();
     const bool is_mamba2 = std::holds_alternative<Mamba2Config>(config_.layers.front());
     architecture_ = is_mamba2 ? "mamba2" : "mamba";
@@ -111,6 +113,8 @@ class LayoutBuilder {
     if (c.norm_before_gate) refuse("norm_before_gate is true");
   }
 
+  void describe(const S4dConfig&) {}  // refused before
+
   std::string in_layer(const char* part) const { return layer_name(layer_, part); }
 
   void matrix(const std::string& canonical, Shape shape) {
@@ -151,6 +155,8 @@ class LayoutBuilder {
     vector(in_layer("mixer.norm.weight"), {c.n_groups, c.d_inner() / c.n_groups});
     matrix(in_layer("mixer.out_proj.weight"), {config_.d_model, c.d_inner()});
   }
+
+  void add(const S4dConfig&) {}  // refused before
 
   void refuse_biases() const {
     for (const char* bias : {"mixer.in_proj.bias", "mixer.out_proj.bias"})

@@ -108,6 +108,7 @@ inline BlockStep block_step(const BlockNorm& norm, std::span<const Segment> segm
 }
 PlaneOffsets add_planes(StateLayout& layout, const Mamba1Config& config, int64_t layer);
 PlaneOffsets add_planes(StateLayout& layout, const Mamba2Config& config, int64_t layer);
+PlaneOffsets add_planes(StateLayout& layout, const S4dConfig& config, int64_t layer);
 
 // Largest sizes that a mixer takes; beyond them only a broken file goes.
 inline constexpr int64_t kMaxConv = 64;

@@ -8,6 +8,7 @@
 #include "models/mamba1.h"
 #include "models/mamba2.h"
 #include "models/mixer.h"
+#include "models/s4d.h"
 
 namespace krait {
 namespace {

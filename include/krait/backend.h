@@ -118,6 +118,16 @@ struct SsdWeights {
   int32_t n_heads = 0, n_groups = 0, d_state = 0;
 };
 
+// Parameters of the S4D scan: `pairs` complex modes a channel, which stand for as many conjugate
+// pairs. Both are [2 * pairs, d_inner], as the state: the real parts of all modes, then the
+// imaginary parts. `c` is what each of these numbers of the state adds to the output.
+struct S4dWeights {
+  const Vector* decay = nullptr;  // exp(dt A)
+  const Vector* c = nullptr;
+  const Vector* d = nullptr;  // D [d_inner]
+  int32_t pairs = 0;
+};
+
 // A residual block whose mixer a backend may run as one: residual[t, :] += mixer(norm(residual[t,
 // :])), with the norm of Backend::rms_norm and the operations that the mixer's own page calls, in
 // its scratch memory. The same bits as operation by operation.
@@ -277,6 +287,14 @@ class Backend {
   // [n_heads * d_state, d_inner / n_heads]. out may be the same rows as x.
   virtual void ssd_scan(const SsdWeights& w, std::span<const Segment> segments, StateView state,
                         Rows x, Rows dt, Rows b, Rows c, Rows out) = 0;
+
+  // Scan of a mixer whose recurrence does not depend on the input (S4D), one pass over each segment
+  // in time order. Per token t, channel c and mode p, in complex numbers:
+  //   h[p] = decay[p,c] * h[p] + x[t,c]
+  //   y    = (sum_p (c_re[p,c] * Re h[p] + c_im[p,c] * Im h[p]) + D[c] * x[t,c]) * silu(z[t,c])
+  // `state` is the plane [2 * pairs, d_inner]. out may be the same rows as x or z.
+  virtual void s4d_scan(const S4dWeights& w, std::span<const Segment> segments, StateView state,
+                        Rows x, Rows z, Rows out) = 0;
 
   // out[t, :] = x[t, :] * silu(z[t, :]). out may be the same rows as x or z.
   virtual void gate(Rows x, Rows z, Rows out) = 0;

@@ -44,11 +44,21 @@ struct Mamba2Config {
   int64_t conv_dim() const noexcept { return d_inner() + 2 * n_groups * d_state; }
 };
 
+// The time-invariant twin of Mamba-1.
+struct S4dConfig {
+  int64_t d_inner = 0;
+  int64_t d_state = 0;  // conjugate pairs: even
+  int64_t d_conv = 0;
+  // Each step computes its tokens as one long convolution, on the CPU backend only: rounded
+  // otherwise than token by token, and it allocates. Never read from a file.
+  bool convolves = false;
+};
+
 // One residual block: x + mixer(norm(x)). Hybrids are a list of different mixers.
-using LayerConfig = std::variant<Mamba1Config, Mamba2Config>;
+using LayerConfig = std::variant<Mamba1Config, Mamba2Config, S4dConfig>;
 
 struct ModelConfig {
-  std::string architecture;  // "mamba", "falcon_mamba", "mamba2"
+  std::string architecture;  // "mamba", "falcon_mamba", "mamba2", "s4d"
   int64_t d_model = 0;
   int64_t vocab_size = 0;      // rows that may be sampled (tokenizer size, unpadded)
   int64_t embedding_rows = 0;  // rows stored, padding included

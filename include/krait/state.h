@@ -17,6 +17,7 @@ namespace krait {
 //            ssm  [d_state, d_inner]
 //   Mamba-2: conv [d_conv-1, d_inner + 2 n_groups d_state], the same of x, B and C side by side
 //            ssm  [n_heads * d_state, head_dim], row e * d_state + n for state n of head e
+//   S4D:     as Mamba-1; ssm holds the real parts of all modes, then the imaginary parts
 // (channel fastest in all: the vector lane of the CPU, the thread of the GPU).
 struct StatePlane {
   std::string name;  // "conv", "ssm"

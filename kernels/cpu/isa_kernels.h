@@ -14,6 +14,7 @@ void rms_norm(const float* x, const float* weight, float eps, int64_t cols, floa
 void causal_conv(const Conv& a) noexcept;
 void selective_scan(const Scan& a) noexcept;
 void ssd_scan(const SsdScan& a) noexcept;
+void s4d_scan(const S4dScan& a) noexcept;
 void gate(const float* x, const float* z, int64_t n, float* out) noexcept;
 void exp_array(const float* x, int64_t n, float* out) noexcept;
 void softplus_array(const float* x, int64_t n, float* out) noexcept;

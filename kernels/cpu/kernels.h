@@ -1,7 +1,7 @@
 // What the CPU kernels offer, as plain functions over pointers and sizes. One table per instruction
 // set; the backend picks one at start-up. Nothing here allocates, throws or knows of threads: the
 // caller splits panels, rows or channels and gives each thread its part. Parameter arrays (bias,
-// taps, a, d, dt_bias) are followed by at least 16 readable floats.
+// taps, a, d, dt_bias; decay and c of S4D) are followed by at least 16 readable floats.
 #pragma once
 
 #include <cstdint>
@@ -96,6 +96,21 @@ struct SsdScan {
   int64_t tokens = 0;
 };
 
+// Channels [first, last) of one segment; first is a multiple of 16.
+struct S4dScan {
+  const float* decay = nullptr;  // [2 * pairs, d_inner]: real parts, then imaginary parts
+  const float* c = nullptr;      // [2 * pairs, d_inner]: the weight of each state in the output
+  const float* d = nullptr;      // [d_inner]
+  int64_t pairs = 0, d_inner = 0;
+  int64_t first = 0, last = 0;
+  float* state = nullptr;  // [2 * pairs, d_inner], as decay
+  const float* x = nullptr;
+  const float* z = nullptr;
+  float* out = nullptr;  // may be x or z
+  int64_t x_stride = 0, z_stride = 0, out_stride = 0;
+  int64_t tokens = 0;
+};
+
 struct Kernels {
   const char* isa;
   // The three kinds of product, by the activations they read; `product` picks one.
@@ -111,6 +126,7 @@ struct Kernels {
   void (*causal_conv)(const Conv&) noexcept;
   void (*selective_scan)(const Scan&) noexcept;
   void (*ssd_scan)(const SsdScan&) noexcept;
+  void (*s4d_scan)(const S4dScan&) noexcept;
   // out = x * silu(z); out may be x or z.
   void (*gate)(const float* x, const float* z, int64_t n, float* out) noexcept;
   // Lane functions on arrays, for the error tables of the tests.

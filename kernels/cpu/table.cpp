@@ -56,6 +56,7 @@ Kernels table() noexcept {
   t.causal_conv = KRAIT_ISA::causal_conv;
   t.selective_scan = KRAIT_ISA::selective_scan;
   t.ssd_scan = KRAIT_ISA::ssd_scan;
+  t.s4d_scan = KRAIT_ISA::s4d_scan;
   t.gate = KRAIT_ISA::gate;
   t.exp = KRAIT_ISA::exp_array;
   t.softplus = KRAIT_ISA::softplus_array;

@@ -84,7 +84,7 @@ struct Conv {
 int64_t conv_scratch(int32_t d_conv, int32_t channels, int32_t tokens) noexcept;
 void causal_conv(Stream stream, const Conv& conv, std::byte* scratch) noexcept;
 
-// ---- scan.cu, ssd.cu ----------------------------------------------------------------------------
+// ---- scan.cu, ssd.cu, s4d.cu --------------------------------------------------------------------
 struct Scan {
   const float* a = nullptr;  // [d_state, d_inner]
   const float* d = nullptr;
@@ -108,5 +108,17 @@ struct Ssd {
   Rows x, dt, b, c, out;  // out may be the same rows as x
 };
 void ssd_scan(Stream stream, const Ssd& ssd) noexcept;
+
+struct S4d {
+  const float* decay = nullptr;  // [2 * pairs, d_inner]
+  const float* c = nullptr;      // [2 * pairs, d_inner]
+  const float* d = nullptr;
+  int32_t pairs = 0;
+  int32_t d_inner = 0;
+  Segments segments;
+  States state;    // [2 * pairs, d_inner]
+  Rows x, z, out;  // out may be the same rows as x or z
+};
+void s4d_scan(Stream stream, const S4d& s4d) noexcept;
 
 }  // namespace krait::cuda

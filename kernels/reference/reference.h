@@ -52,4 +52,13 @@ Array ssd_scan(const SsdInput& in, Array& state);
 // outputs are a masked product of C, B and the decays between them, plus what the chunk found.
 Array ssd_matrix(const SsdInput& in, Array& state, int64_t chunk);
 
+// S4D scan with D and gate, in complex numbers. decay [d_inner, pairs, 2] (real, imaginary), c the
+// same: the weights of the two parts in the output; d [d_inner], state [d_inner, pairs, 2]
+// (updated); x, z [T, d_inner].
+struct S4dInput {
+  Array decay, c, d, x, z;
+  int64_t d_inner = 0, pairs = 0;
+};
+Array s4d_scan(const S4dInput& in, Array& state);
+
 }  // namespace krait::reference

@@ -86,6 +86,10 @@ class ProfiledBackend final : public Backend {
                 Rows dt, Rows b, Rows c, Rows out) override {
     timed("scan", [&] { inner_->ssd_scan(w, segments, state, x, dt, b, c, out); });
   }
+  void s4d_scan(const S4dWeights& w, std::span<const Segment> segments, StateView state, Rows x,
+                Rows z, Rows out) override {
+    timed("scan", [&] { inner_->s4d_scan(w, segments, state, x, z, out); });
+  }
   void gate(Rows x, Rows z, Rows out) override {
     timed("gate", [&] { inner_->gate(x, z, out); });
   }

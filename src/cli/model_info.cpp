@@ -41,6 +41,10 @@ Json mixer_json(const Mamba2Config& c) {
   return json;
 }
 
+Json mixer_json(const S4dConfig& c) {
+  return {{"mixer", "s4d"}, {"d_inner", c.d_inner}, {"d_state", c.d_state}, {"d_conv", c.d_conv}};
+}
+
 Json layer_json(const LayerConfig& layer) {
   return std::visit([](const auto& c) { return mixer_json(c); }, layer);
 }

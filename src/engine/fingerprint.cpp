@@ -24,6 +24,11 @@ void add(Hasher& hash, const Mamba2Config& c) {
   for (const bool b : {c.gated_norm, c.norm_before_gate}) hash.add(b);
 }
 
+void add(Hasher& hash, const S4dConfig& c) {
+  hash.add(std::string_view("s4d"));
+  for (const int64_t n : {c.d_inner, c.d_state, c.d_conv}) hash.add(n);
+}
+
 void add(Hasher& hash, const ModelConfig& config) {
   hash.add(std::string_view(config.architecture));
   for (const int64_t n : {config.d_model, config.vocab_size, config.embedding_rows}) hash.add(n);

@@ -55,7 +55,8 @@ TEST(QuantizeRefusal, ModelsThatGgufCannotDescribeAreNamed) {
       {"odd_inner", "there is a tensor backbone.layers.0.mixer.in_proj.bias"},
       {"mamba2_groups", "there is a tensor backbone.layers.0.mixer.in_proj.bias"},
       {"mamba2_limits", "the limits of dt are [0.02, 0.5]"},
-      {"native_gate_only", "the mixers have no norm"}};
+      {"native_gate_only", "the mixers have no norm"},
+      {"s4d", "the mixers are S4D"}};
   const TempFolder folder;
   for (const auto& [model, words] : cases) {
     const std::string path = (kModels / model).string();

@@ -376,8 +376,9 @@ TEST(TiedHeadTest, AnyNameOfTheSharedMatrixWill) {
 }
 
 TEST(ModelTypeTest, UnknownModelsAreNamed) {
-  EXPECT_THAT(refusal(mamba1_model(32, 64, 16, 2, {{"model_type", "llama"}})),
-              HasSubstr("model_type is \"llama\"; expected \"mamba\", \"falcon_mamba\" or"));
+  EXPECT_THAT(
+      refusal(mamba1_model(32, 64, 16, 2, {{"model_type", "llama"}})),
+      HasSubstr("model_type is \"llama\"; expected \"mamba\", \"falcon_mamba\", \"mamba2\" or"));
   EXPECT_THAT(refusal(mamba1_model(32, 64, 16, 2, {{"architectures", {"LlamaForCausalLM"}}})),
               HasSubstr("architectures is [\"LlamaForCausalLM\"]"));
 }

@@ -141,6 +141,7 @@ TEST(GoldenSetTest, CoversTheArchitecturesAndTheirVariants) {
   EXPECT_GE(cases["mamba"], 6);
   EXPECT_GE(cases["falcon_mamba"], 2);
   EXPECT_GE(cases["mamba2"], 5);
+  EXPECT_GE(cases["s4d"], 1);
   EXPECT_GE(groups.size(), 3u);
 }
 

@@ -20,6 +20,7 @@ import numpy as np
 import safetensors
 import torch
 import transformers
+import make_s4d_golden
 from safetensors.torch import save_file
 from transformers import (FalconMambaConfig, FalconMambaForCausalLM, Mamba2Config, Mamba2ForCausalLM,
                           MambaConfig, MambaForCausalLM)
@@ -344,7 +345,8 @@ and (f32 cases) one where it is about 1e-8.
 
 `native_*` and `codestral` are the same weights under the names and with the config.json of mamba_ssm
 and of Mistral. Where the last column says float64, transformers has no such variant, and the logits
-are those of the float64 evaluation below.
+are those of the float64 evaluation below. `s4d` is that of the code that trains such models
+(`tools/golden/make_s4d_golden.py`), likewise in float64.
 
 The gated norm of Mamba-2 goes by groups, as in mamba_ssm. This version of transformers agrees with
 that; older ones take one mean over all channels, also with several groups.
@@ -364,7 +366,7 @@ def main():
     out = Path(sys.argv[1]) if len(sys.argv) > 1 else REPOSITORY / "tests/golden/models"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    rows = [make(case, index, out) for index, case in enumerate(CASES)]
+    rows = [make(case, index, out) for index, case in enumerate(CASES)] + [make_s4d_golden.make(out)]
     (out / "README.md").write_text(readme(rows))
 
 

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .mamba1 import Mamba1, Shape
+from .mamba1 import LanguageModel, MambaMixer, last_columns
 
 
 class S4DMixer(nn.Module):
@@ -79,8 +79,7 @@ class S4DMixer(nn.Module):
         after them is not computed."""
         conv_state, ssm_state = state
         x, z = self.in_proj(hidden).chunk(2, dim=-1)
-        keep = self.shape.d_conv - 1
-        next_conv_state = torch.cat([conv_state, x.detach()[:, -keep:]], 1)[:, -keep:]
+        next_conv_state = last_columns(conv_state, x)
         u = self.ops.causal_conv_silu(x, self.conv1d.weight[:, 0].t(), self.conv1d.bias, conv_state)
         y = self.convolution(u) + self.D * u
         if not self.training:
@@ -88,10 +87,8 @@ class S4DMixer(nn.Module):
             y = y + added
         return self.out_proj(y * F.silu(z)), (next_conv_state, ssm_state)
 
+    initial_state = MambaMixer.initial_state
 
-def S4D(shape: Shape, ops):
-    """A Mamba1 whose mixers are S4DMixer."""
-    model = Mamba1(shape, ops)
-    for layer in model.backbone.layers:
-        layer.mixer = S4DMixer(shape, ops)
-    return model
+
+def S4D(shape, ops):
+    return LanguageModel(shape, ops, S4DMixer)

@@ -277,6 +277,19 @@ class CpuBackend final : public Backend {
     });
   }
 
+  void s4d_scan(const S4dWeights& w, std::span<const Segment> segments, StateView state, Rows x,
+                Rows z, Rows out) override {
+    KRAIT_CHECK(w.decay->size == 2 * w.pairs * x.cols && w.c->size == w.decay->size);
+    KRAIT_CHECK(w.d->size == x.cols && z.cols == x.cols && out.cols == x.cols);
+    split_channels(x, 8 * w.pairs, [&](int64_t first, int64_t last) {
+      for (const auto& [slot, row, tokens] : segments)
+        kernels_.s4d_scan({get(w.decay), get(w.c), get(w.d), w.pairs, x.cols, first, last,
+                           state.data + slot * state.slot_stride, x.data + row * x.stride,
+                           z.data + row * z.stride, out.data + row * out.stride, x.stride, z.stride,
+                           out.stride, tokens});
+    });
+  }
+
   void gate(Rows x, Rows z, Rows out) override {
     KRAIT_CHECK(x.rows == z.rows && x.cols == z.cols && x.rows == out.rows && x.cols == out.cols);
     split_channels(x, 8, [&](int64_t first, int64_t last) {

@@ -220,6 +220,16 @@ class CudaBackend final : public Backend {
     cuda::ssd_scan(queue, ssd_of(w, segments, state, x, dt, b, c, out));
   }
 
+  void s4d_scan(const S4dWeights& w, std::span<const Segment> segments, StateView state, Rows x,
+                Rows z, Rows out) override {
+    KRAIT_CHECK(w.decay->size == 2 * w.pairs * x.cols && w.c->size == w.decay->size);
+    KRAIT_CHECK(w.d->size == x.cols && z.cols == x.cols && out.cols == x.cols);
+    if (segments.empty()) return;
+    const Stream queue = stream();
+    cuda::s4d_scan(queue, {get(w.decay), get(w.c), get(w.d), w.pairs, narrow(x.cols),
+                           inputs_.segments(segments), get(state), get(x), get(z), get(out)});
+  }
+
   void gate(Rows x, Rows z, Rows out) override {
     KRAIT_CHECK(x.rows == z.rows && x.cols == z.cols && x.rows == out.rows && x.cols == out.cols);
     if (x.rows > 0) cuda::gate(stream(), get(x), get(z), narrow(x.rows), narrow(x.cols), get(out));

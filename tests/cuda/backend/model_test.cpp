@@ -88,7 +88,8 @@ TEST_P(DeviceModelTest, ReplayedStepsEqualSingleSequences) {
 INSTANTIATE_TEST_SUITE_P(Models, DeviceModelTest,
                          testing::Combine(testing::ValuesIn(test::devices()),
                                           testing::Values("plain", "falcon", "odd_inner",
-                                                          "mamba2_groups", "native_gate_only")),
+                                                          "mamba2_groups", "native_gate_only",
+                                                          "s4d")),
                          [](const auto& suite) {
                            return std::get<0>(suite.param).name + "_" + std::get<1>(suite.param);
                          });
