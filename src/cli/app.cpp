@@ -83,7 +83,7 @@ std::vector<Command> add_commands(CLI::App& program) {
   program.require_subcommand(0, 1);
   std::vector<Command> commands;
   for (const auto add : {add_generate, add_chat, add_batch, add_score, add_tokenize, add_info,
-                         add_models, add_bench, add_quantize, add_completions, add_man})
+                         add_models, add_demo, add_bench, add_quantize, add_completions, add_man})
     commands.push_back(add(program));
   const auto common = [](CLI::App& app) {
     app.allow_extras();

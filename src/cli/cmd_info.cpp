@@ -37,13 +37,6 @@ std::string sizes_text(const Json& bytes) {
   return fmt::format("{}", fmt::join(sizes, ", "));
 }
 
-// "4,552,960"
-std::string grouped(int64_t number) {
-  std::string digits = std::to_string(number);
-  for (size_t at = digits.size(); at > 3;) digits.insert(at -= 3, ",");
-  return digits;
-}
-
 std::string files_text(const Json& files, const std::string& container) {
   constexpr size_t kShown = 3;
   std::vector<std::string> names;

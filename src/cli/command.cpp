@@ -21,6 +21,12 @@ std::string size_text(int64_t bytes) {
   return b < 1e9 ? fmt::format("{:.1f} MB", b / 1e6) : fmt::format("{:.2f} GB", b / 1e9);
 }
 
+std::string grouped(int64_t number) {
+  std::string digits = std::to_string(number);
+  for (size_t at = digits.size(); at > 3;) digits.insert(at -= 3, ",");
+  return digits;
+}
+
 std::string rounded_activations(Engine& engine) {
   const DType act = engine.backend().info().act;
   const bool rounded = act != DType::f32 && engine.model().weight_dtype() == DType::bf16;

@@ -42,6 +42,7 @@ Command add_batch(CLI::App& program);
 Command add_score(CLI::App& program);
 Command add_bench(CLI::App& program);
 Command add_info(CLI::App& program);
+Command add_demo(CLI::App& program);
 Command add_tokenize(CLI::App& program);
 Command add_quantize(CLI::App& program);
 Command add_models(CLI::App& program);
@@ -59,6 +60,9 @@ std::string rounded_activations(Engine& engine);
 
 // "1.2 MB"
 std::string size_text(int64_t bytes);
+
+// "4,552,960"
+std::string grouped(int64_t number);
 
 // Sends the engine's warnings to the log.
 Warn log_warnings();

@@ -33,6 +33,7 @@ Flag flag_of(const CLI::Option& option) {
   flag.group = option.get_group();
   if (option.get_positional()) {
     flag.names = {option.get_name()};
+    flag.repeats = !option.get_required();
     flag.value_name = option.get_type_name().empty() ? option.get_name() : option.get_type_name();
   } else {
     for (const std::string& name : option.get_snames()) flag.names.push_back("-" + name);

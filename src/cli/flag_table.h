@@ -26,6 +26,7 @@ struct Flag {
   std::vector<std::string> words;
   std::string help;
   std::string group;
+  bool repeats = false;  // a positional argument that may be left out or given several times
 };
 
 struct CommandTable {

@@ -65,7 +65,9 @@ std::string HelpFormatter::make_usage(const CLI::App* app, std::string) const {
   if (app->get_parent() == nullptr) return "Usage: krait COMMAND [flags]\n";
   std::string words = app->get_name();
   for (const CLI::Option* option : app->get_options())
-    if (option->get_positional()) words += " " + option->get_name();
+    if (option->get_positional())
+      words +=
+          " " + (option->get_required() ? option->get_name() : "[" + option->get_name() + "...]");
   return "Usage: krait " + words + " [flags]\n";
 }
 

@@ -70,7 +70,8 @@ std::string verbatim(std::string_view text) { return ".PP\n.EX\n" + roff(text) +
 
 std::string command_section(const CommandTable& command) {
   std::string usage = bold("krait " + command.name);
-  for (const Flag& flag : command.positionals) usage += " " + italic(flag.names[0]);
+  for (const Flag& flag : command.positionals)
+    usage += flag.repeats ? " [" + italic(flag.names[0]) + "...]" : " " + italic(flag.names[0]);
   std::string text = ".SS " + bold("krait " + command.name) + "\n" + usage + " [" +
                      italic("flags") + "]\n.PP\n" + roff(command.help) + ".\n";
   for (const Flag& flag : command.positionals) text += entry(flag);

@@ -206,8 +206,8 @@ _krait() {
     text += "\n        " + command.name + ")\n          _arguments";
     for (const Flag& flag : command.flags) text += " \\\n            " + zsh_flag(flag);
     for (const Flag& flag : command.positionals)
-      text +=
-          " \\\n            " + sh_quoted(":" + zsh_help(flag.names[0]) + ":" + zsh_action(flag));
+      text += " \\\n            " + sh_quoted((flag.repeats ? "*:" : ":") +
+                                              zsh_help(flag.names[0]) + ":" + zsh_action(flag));
     text += " ;;";
   }
   return text + R"sh(

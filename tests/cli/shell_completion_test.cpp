@@ -74,7 +74,8 @@ cli::ProgramTable hostile_program() {
 }
 
 TEST(ShellCompletion, HasEveryCommandAndFlag) {
-  ASSERT_THAT(commands(), IsSupersetOf({"generate", "bench", "models", "completions", "man"}));
+  ASSERT_THAT(commands(),
+              IsSupersetOf({"generate", "bench", "demo", "models", "completions", "man"}));
   for (const std::string& shell : kShells) {
     const Result script = run({"completions", shell});
     EXPECT_EQ(script.exit_code, 0);

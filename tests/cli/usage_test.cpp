@@ -14,8 +14,8 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-const std::vector<std::string> kCommands = {"generate", "chat",  "score",       "tokenize", "info",
-                                            "models",   "bench", "completions", "man"};
+const std::vector<std::string> kCommands = {"generate", "chat", "score", "tokenize",    "info",
+                                            "models",   "demo", "bench", "completions", "man"};
 
 void expect_help(const Result& result) {
   EXPECT_EQ(result.exit_code, 0);

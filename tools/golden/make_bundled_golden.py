@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Logits of a bundled recall model by the PyTorch code that trained it: tests/golden/bundled/NAME.json.
+"""Logits of the bundled recall models by the PyTorch code that trained them: tests/golden/bundled/NAME.json.
 
-    tools/golden/make_bundled_golden.py induction
+    tools/golden/make_bundled_golden.py induction copying induction-lti copying-lti
 """
 import json
 import random
@@ -14,21 +14,33 @@ from safetensors.torch import load_file
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
-from train import mamba1, mamba1_ops  # noqa: E402
+from train import mamba1, mamba1_ops, s4d  # noqa: E402
+from train.recall_tasks import TASKS  # noqa: E402
 
-LENGTH, SEED, SPECIAL = 64, 3, 15
+LENGTH, SEED = 64, 3
+KINDS = {"mamba": mamba1.Mamba1, "s4d": s4d.S4D}
 
 
-def main(name):
+def sequence(task):
+    draw = random.Random(SEED)
+    if task is TASKS["induction"]:
+        ids = [draw.randrange(task.ordinary) for _ in range(LENGTH)]
+        ids[10] = ids[-1] = task.special_id
+        return ids
+    ids = [task.noise_id] * (LENGTH - task.answers) + [task.marker_id] * task.answers
+    for place in draw.sample(range(LENGTH - task.answers), task.answers):
+        ids[place] = draw.randrange(task.symbols)
+    return ids
+
+
+def make(name):
     folder = ROOT / "models" / "bundled" / name
     config = json.loads((folder / "config.json").read_text())
     shape = mamba1.Shape(config["vocab_size"], config["hidden_size"], config["num_hidden_layers"])
-    model = mamba1.Mamba1(shape, mamba1_ops.Ops("plain"))
+    model = KINDS[config["model_type"]](shape, mamba1_ops.Ops("plain"))
     model.load_state_dict(load_file(folder / "model.safetensors"))
     model.eval()
-    draw = random.Random(SEED)
-    ids = [draw.randrange(SPECIAL) for _ in range(LENGTH)]
-    ids[10] = ids[-1] = SPECIAL
+    ids = sequence(TASKS[name.removesuffix("-lti")])
     with torch.no_grad():
         logits, _ = model(torch.tensor([ids]), model.initial_state(1, "cpu"))
     golden = {"made_by": f"tools/golden/make_bundled_golden.py, PyTorch {torch.__version__.split('+')[0]}",
@@ -39,4 +51,5 @@ def main(name):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    for name in sys.argv[1:]:
+        make(name)

@@ -102,7 +102,7 @@ Task ({TITLES[job.base]}; Gu and Dao, "Mamba", 2023, section 4.1). {task_text(jo
   {", ".join(f"{n} (step {s:,})" for n, s in f["joined"].items())}.{dilation_text(job)}
 - AdamW (betas {f["betas"][0]} and {f["betas"][1]}, weight decay {job.weight_decay} on matrices), learning rate {job.learning_rate}, falling linearly over the
   last {1 - f["decay_from"]:.0%} of the time; gradient norm clipped at {f["clip"]}; float32; loss on the answers only. Seed {f["seed"]}.
-- Hardware: {f["hardware"]}, shared with the other models; {f["minutes"]:.1f} minutes. PyTorch {f["torch"]}.
+- Hardware: {f["hardware"]}, shared with other work; {f["minutes"]:.1f} minutes. PyTorch {f["torch"]}.
 - Made by `tools/train_demos.py`; `training_log.csv` has the course.
 
 ## Limits
