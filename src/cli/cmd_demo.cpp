@@ -22,7 +22,7 @@ induction, copying: the recall tasks of the Mamba paper by bundled models, each
 beside a twin of the same size whose recurrence does not depend on the input
 (S4D): what selectivity is good for. Without names, all that can be shown.
 
-Without --sequences there are up to 20 of each length, and at most 1,048,576
+Without --sequences there are up to 20 of each length, and at most 2,097,152
 tokens of one length. The accuracies of a seed are always the same.
 
 Examples:
@@ -32,7 +32,7 @@ Examples:
   krait demo copying --max-length 65536 --json)";
 
 constexpr int64_t kDefaultSequences = 20, kQuickSequences = 4;
-constexpr int64_t kTokensOfALength = 1 << 20;  // without --sequences
+constexpr int64_t kTokensOfALength = 1 << 21;  // without --sequences
 constexpr int64_t kQuickLength = 4096;
 constexpr const char* kPrompt = "Once upon a time";
 

@@ -13,6 +13,7 @@ namespace krait {
 namespace {
 
 constexpr int64_t kMostSlots = 16;
+constexpr int64_t kMeasuredSteps = 1000;
 constexpr int64_t kStepTokens = 128;  // of all sequences of a step together, at least
 
 // Sequences of one task that are read side by side.
@@ -28,7 +29,11 @@ class RecallReader {
         piece_(std::max(step_tokens() / slots_, answers_)),
         states_(engine.backend().buffer(slots_ * floats_)),
         workspace_(engine.model().workspace(static_cast<int32_t>(slots_ * piece_),
-                                            static_cast<int32_t>(slots_ * answers_))) {}
+                                            static_cast<int32_t>(slots_ * answers_))),
+        steps_between_(1 +
+                       options.length * options.sequences / (slots_ * piece_ * kMeasuredSteps)) {
+    us_per_token_.reserve(2 * kMeasuredSteps);
+  }
 
   // False when it was stopped.
   bool read_all(RecallResult& result, const std::function<void(int64_t)>& on_progress) {
@@ -46,7 +51,7 @@ class RecallReader {
         if (left == count) judge(logits, result);
         engine_.backend().synchronize();
         const auto tokens = static_cast<double>(count * std::ssize(group_));
-        us_per_token_.push_back(static_cast<float>(1e3 * watch.ms() / tokens));
+        if (steps_++ % steps_between_ == 0) us_per_token_.push_back(1e3 * watch.ms() / tokens);
         begin += count;
         if (on_progress) on_progress(count * std::ssize(group_));
       }
@@ -99,7 +104,9 @@ class RecallReader {
   std::vector<RecallSequence> group_;
   std::vector<int32_t> ids_, rows_;
   std::vector<Segment> segments_;
-  std::vector<float> us_per_token_;  // of each step
+  int64_t steps_ = 0;
+  int64_t steps_between_;  // those that are measured: some kMeasuredSteps, whatever the length
+  std::vector<double> us_per_token_;  // of these
 };
 
 }  // namespace
