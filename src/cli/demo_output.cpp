@@ -94,12 +94,13 @@ std::string to_text(const TaleReport& report) {
 }
 
 std::string to_text(const RememberResult& result) {
-  std::string text = fmt::format("Told, then asked for after {} tokens of tales.\n",
-                                 grouped(result.distraction_tokens));
+  const auto right = std::count_if(result.facts.begin(), result.facts.end(),
+                                   [](const Remembered& fact) { return fact.right; });
+  std::string text = fmt::format("Told, and asked for after {} tokens of tales: {} of {} right.\n",
+                                 grouped(result.distraction_tokens), right, result.facts.size());
   for (const Remembered& fact : result.facts)
-    text += "\n" + wrapped("told      " + fact.told, "  ") +
-            wrapped("asked     " + fact.question, "  ") +
-            wrapped((fact.right ? "answered  " : "(wrong)   ") + fact.answer, "  ");
+    text += "\n" + wrapped("told: " + fact.told, "  ") + wrapped("asked: " + fact.question, "  ") +
+            wrapped((fact.right ? "right: " : "wrong: ") + fact.answer, "  ");
   return text;
 }
 

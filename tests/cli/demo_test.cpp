@@ -1,10 +1,12 @@
 #include <algorithm>
+#include <filesystem>
 #include <sstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "tests/cli/run.h"
+#include "tests/support/temp_folder.h"
 
 namespace krait {
 namespace {
@@ -27,6 +29,7 @@ TEST(Demo, QuickAsJsonHasEveryFigure) {
   EXPECT_EQ(induction["model"]["name"], "induction");
   EXPECT_EQ(induction["model"]["parameters"], 66496);
   EXPECT_GT(induction["model"]["state_bytes"], 1000);
+  EXPECT_EQ(induction["twin"]["name"], "induction-lti");
   EXPECT_NEAR(induction["chance"], 1.0 / 15, 1e-6);
   std::vector<int64_t> lengths;
   for (const json& row : induction["lengths"]) {
@@ -36,6 +39,8 @@ TEST(Demo, QuickAsJsonHasEveryFigure) {
     EXPECT_EQ(row["model"]["accuracy"], 1.0);
     EXPECT_GT(row["model"]["us_per_token"], 0);
     EXPECT_GT(row["model"]["resident_bytes"], 1 << 20);
+    EXPECT_EQ(row["twin"]["asked"], 4);
+    EXPECT_GT(row["twin"]["us_per_token"], 0);
     EXPECT_EQ(row["transformer"]["kv_bytes"], 1024 * lengths.back());
     EXPECT_EQ(row["transformer"]["attention_flops"], 512 * lengths.back());
   }
@@ -94,6 +99,28 @@ TEST(Demo, TheReportFitsEightyColumnsAndIsAllThatIsWritten) {
                                 HasSubstr("\n    1,024 "), Not(HasSubstr("\x1b"))));
   std::istringstream lines(result.out);
   for (std::string line; std::getline(lines, line);) EXPECT_LE(columns_of(line), 80u) << line;
+}
+
+// The bundled model with a template that makes it converse; whether it remembers is another matter.
+TEST(Demo, FactsAreToldAndAskedForWhereTheModelCanConverse) {
+  const test::TempFolder folder;
+  const std::filesystem::path tales = KRAIT_TEST_SOURCE_DIR "/models/bundled/tales";
+  for (const auto& file : std::filesystem::directory_iterator(tales))
+    std::filesystem::create_symlink(file.path(), folder.path(file.path().filename().string()));
+  folder.write("chat_template.jinja",
+               "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\\n' }}{% endfor %}");
+  const json demo = run_json({"demo", "recall", "--quick", "-m", folder.path()});
+  EXPECT_GT(demo["recall"]["distraction_tokens"], 20);
+  const json& facts = demo["recall"]["facts"];
+  ASSERT_EQ(facts.size(), 3u);
+  for (const json& fact : facts) {
+    EXPECT_THAT(fact["told"].get<std::string>(), HasSubstr(fact["expected"].get<std::string>()));
+    const bool said = fact["answer"].get<std::string>().find(fact["expected"]) != std::string::npos;
+    EXPECT_EQ(fact["right"], said);
+  }
+  const Result mute = run({"demo", "recall", "-m", "induction"});
+  EXPECT_EQ(mute.exit_code, 2);
+  EXPECT_THAT(mute.err, StartsWith("error: induction has no chat template"));
 }
 
 TEST(Demo, MistakesAreNamed) {

@@ -1,4 +1,5 @@
-// The bundled recall models: logits of the PyTorch code that trained them, and their tasks.
+// The bundled recall models: logits of the PyTorch code that trained them, and their tasks. The
+// time-invariant twins have the same shape and training, and cannot do them.
 #include <algorithm>
 #include <fstream>
 #include <random>
@@ -40,7 +41,8 @@ TEST_P(RecallModels, LogitsAreThoseOfTheTrainingCode) {
   EXPECT_LE(worst, 1e-4f * largest);
 }
 
-INSTANTIATE_TEST_SUITE_P(Bundled, RecallModels, testing::Values("induction", "copying"),
+INSTANTIATE_TEST_SUITE_P(Bundled, RecallModels,
+                         testing::Values("induction", "copying", "induction-lti", "copying-lti"),
                          [](const auto& suite) {
                            std::string name = suite.param;
                            std::replace(name.begin(), name.end(), '-', '_');
@@ -78,6 +80,12 @@ TEST(CopyingModel, CopiesOutOfNoiseFourTimesAsLongAsInTraining) {
   EXPECT_GE(accuracy("copying", RecallTask::copying, 256, 40), 0.98);
   EXPECT_GE(accuracy("copying", RecallTask::copying, 1024, 20), 0.98);
   EXPECT_GE(accuracy("copying", RecallTask::copying, 4096, 10), 0.98);
+}
+
+// Over short distances they are right now and then: a convolution remembers those.
+TEST(TimeInvariantTwins, AreNearChanceFarFromWhatTheyAreToRemember) {
+  EXPECT_LE(accuracy("induction-lti", RecallTask::induction, 4096, 100), 0.2);
+  EXPECT_LE(accuracy("copying-lti", RecallTask::copying, 4096, 20), 0.2);
 }
 
 }  // namespace
