@@ -9,12 +9,16 @@
 namespace krait {
 
 Continuation::Continuation(const Engine& engine, const GenerateOptions& options,
-                           std::span<const int32_t> before, OnText on_text)
+                           std::span<const int32_t> before, OnText on_text,
+                           std::shared_ptr<const StopStrings> stops)
     : engine_(engine),
       options_(options),
       sampler_(options.sampling, engine.sampled_vocab(), options.seed, options.sequence),
-      filter_(options.stop),
+      filter_(stops ? std::move(stops) : std::make_shared<const StopStrings>(options.stop)),
       on_text_(std::move(on_text)) {
+  // What filter and sampler hold may be long.
+  options_.stop = {};
+  options_.sampling.logit_bias = {};
   result_.sequence = options.sequence;
   for (const int32_t id : before) sampler_.accept(id);
   start_after(before);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -21,10 +22,11 @@ class Continuation {
   using OnText = std::function<bool(std::string_view)>;
 
   // `before`: all ids before the text. Penalties look at them, and a character that they leave
-  // incomplete is where the text begins. options.interrupt is not looked at. Throws InputError for
-  // options out of range.
+  // incomplete is where the text begins. options.interrupt is not looked at. `stops` are those of
+  // options.stop, for completions that share them. Throws InputError for options out of range.
   Continuation(const Engine& engine, const GenerateOptions& options,
-               std::span<const int32_t> before, OnText on_text = {});
+               std::span<const int32_t> before, OnText on_text = {},
+               std::shared_ptr<const StopStrings> stops = nullptr);
 
   // Draws a token from the logits after `position` tokens; not when over(). nullopt when the text
   // ends without it: by EOS, or because no token is allowed. Throws Failure for logits that cannot
