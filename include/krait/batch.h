@@ -21,6 +21,7 @@ struct BatchOptions {
   std::string results;                          // continued where it ends, if it exists
   BatchFormat format = BatchFormat::automatic;  // automatic: JSON if the first line begins with "{"
   int32_t slots = 16;                           // sequences that advance together
+  size_t max_line_bytes = size_t{256} << 20;    // a longer line is one that cannot be done
   GenerateOptions defaults;                     // where a line says nothing
   // Without a seed of its own a line draws with `seed` plus its number, so that equal prompts get
   // different texts and a second run the same ones.

@@ -27,9 +27,11 @@ std::optional<std::string_view> LineReader::next() {
     size_t end = buffer_.find('\n', scanned_);
     if (end == std::string::npos && at_end_ && begin_ < buffer_.size()) end = buffer_.size();
     const size_t length = (end == std::string::npos ? buffer_.size() : end) - begin_;
-    if (length > max_line_bytes_)
-      throw InputError(source_ + ": line " + std::to_string(line_ + 1) + " has more than " +
-                       std::to_string(max_line_bytes_) + " bytes, the most that is accepted");
+    if (length > max_line_bytes_) {
+      skip_line();
+      throw LineTooLong(source_ + ": line " + std::to_string(line_) + " has more than " +
+                        std::to_string(max_line_bytes_) + " bytes, the most that is accepted");
+    }
     if (end != std::string::npos) {
       const size_t first = begin_;
       begin_ = scanned_ = end == buffer_.size() ? end : end + 1;
@@ -39,17 +41,34 @@ std::optional<std::string_view> LineReader::next() {
       if (line.ends_with('\r')) line.remove_suffix(1);
       return line;
     }
-    if (at_end_ || (stop_ && !wait_for_input(descriptor_, *stop_))) return std::nullopt;
-    buffer_.erase(0, begin_);
-    begin_ = 0;
-    scanned_ = buffer_.size();
-    buffer_.resize(scanned_ + kReadBytes);
-    ssize_t got;
-    do got = ::read(descriptor_, buffer_.data() + scanned_, kReadBytes);
-    while (got < 0 && errno == EINTR);
-    buffer_.resize(scanned_ + static_cast<size_t>(got > 0 ? got : 0));
-    if (got < 0) throw_errno("read", source_);
-    at_end_ = got == 0;
+    if (at_end_ || !fill()) return std::nullopt;
+  }
+}
+
+// More bytes behind those that are not returned yet. False: told to stop instead.
+bool LineReader::fill() {
+  if (stop_ && !wait_for_input(descriptor_, *stop_)) return false;
+  buffer_.erase(0, begin_);
+  begin_ = 0;
+  scanned_ = buffer_.size();
+  buffer_.resize(scanned_ + kReadBytes);
+  ssize_t got;
+  do got = ::read(descriptor_, buffer_.data() + scanned_, kReadBytes);
+  while (got < 0 && errno == EINTR);
+  buffer_.resize(scanned_ + static_cast<size_t>(got > 0 ? got : 0));
+  if (got < 0) throw_errno("read", source_);
+  at_end_ = got == 0;
+  return true;
+}
+
+void LineReader::skip_line() {
+  ++line_;
+  for (;;) {
+    const size_t end = buffer_.find('\n', begin_);
+    const size_t next = end == std::string::npos ? buffer_.size() : end + 1;
+    consumed_ += static_cast<int64_t>(next - begin_);
+    begin_ = scanned_ = next;
+    if (end != std::string::npos || at_end_ || !fill()) return;
   }
 }
 

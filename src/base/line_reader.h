@@ -8,7 +8,15 @@
 #include <string>
 #include <string_view>
 
+#include "krait/error.h"
+
 namespace krait {
+
+// A line of more bytes than are accepted.
+class LineTooLong : public InputError {
+ public:
+  using InputError::InputError;
+};
 
 class LineReader {
  public:
@@ -18,14 +26,18 @@ class LineReader {
              const std::atomic<bool>* stop = nullptr);
 
   // The next line without its end ("\n" or "\r\n"); a last line without an end counts. nullopt at
-  // the end. The view is valid until the next call. Throws InputError for a line longer than the
-  // limit, Failure when reading fails; a read that a signal interrupts goes on.
+  // the end. The view is valid until the next call. Throws LineTooLong for a line longer than the
+  // limit, which is read to its end all the same: the next call goes on behind it. Throws Failure
+  // when reading fails; a read that a signal interrupts goes on.
   std::optional<std::string_view> next();
 
-  int64_t line() const noexcept { return line_; }            // of the last line returned, from 1
+  int64_t line() const noexcept { return line_; }            // of the last line that ended, from 1
   int64_t bytes_read() const noexcept { return consumed_; }  // up to its end
 
  private:
+  bool fill();
+  void skip_line();
+
   int descriptor_;
   std::string source_;
   size_t max_line_bytes_;

@@ -32,20 +32,43 @@ void print_text(const Flags& flags, Console& console, const Tokenizer& tokenizer
   }
 }
 
+// In pieces: of a long text neither a tree nor the whole output is in memory.
+template <class Show>
+void write_list(Console& console, const std::vector<int32_t>& ids, const Show& show,
+                std::string_view separator = ",") {
+  constexpr size_t kPieceBytes = 1 << 16;
+  std::string piece;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (i > 0) piece += separator;
+    piece += show(ids[i]);
+    if (piece.size() < kPieceBytes) continue;
+    console.write(piece);
+    piece.clear();
+  }
+  console.write(piece);
+}
+
 void print_tokens(const Flags& flags, Console& console, const Tokenizer& tokenizer) {
   const std::string text = read_prompt(flags.prompt).text;
   const std::vector<int32_t> ids = tokenizer.encode(
       text, {.add_special_tokens = !flags.no_special, .parse_special_tokens = !flags.no_special});
   if (flags.output.json) {
-    auto tokens = nlohmann::ordered_json::array();
-    for (const int32_t id : ids) tokens.push_back(tokenizer.token_text(id));
-    console.write_json({{"ids", ids}, {"tokens", std::move(tokens)}});
+    console.write("{\"ids\":[");
+    write_list(console, ids, [](int32_t id) { return std::to_string(id); });
+    console.write("],\"tokens\":[");
+    write_list(console, ids, [&](int32_t id) {
+      return nlohmann::json(tokenizer.token_text(id))
+          .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    });
+    console.write("]}\n");
     return;
   }
-  std::string table;
-  for (const int32_t id : ids)
-    table += fmt::format("{:>8}  {}\n", id, escaped(tokenizer.token_bytes(id, true)));
-  console.write(table);
+  write_list(
+      console, ids,
+      [&](int32_t id) {
+        return fmt::format("{:>8}  {}\n", id, escaped(tokenizer.token_bytes(id, true)));
+      },
+      "");
   console.note(fmt::format("{} tokens, {} bytes", ids.size(), text.size()));
 }
 

@@ -13,6 +13,7 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -153,10 +154,21 @@ std::string read_some(int descriptor, const std::string& what) {
 }
 
 std::string read_all(int descriptor, const std::string& what) {
+  // So that a pipe without an end ends in a message. The ids of as much text take four times that.
+  constexpr size_t kMaxBytes = size_t{1} << 30;
+  const auto require = [&](uint64_t bytes) {
+    if (bytes > kMaxBytes)
+      throw InputError(
+          fmt::format("{}: more than {} bytes, the most that is accepted", what, kMaxBytes));
+  };
+  struct stat status {};
+  if (::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode))
+    require(static_cast<uint64_t>(status.st_size));  // before all of it has been read
   std::string text;
   for (;;) {
     const std::string block = read_some(descriptor, what);
     if (block.empty()) return text;
+    require(text.size() + block.size());
     text += block;
   }
 }

@@ -1,6 +1,8 @@
 // The loop of a batch: lines in, jobs through the scheduler, results out.
 #include "krait/batch.h"
 
+#include <optional>
+#include <string_view>
 #include <unordered_map>
 
 #include <fcntl.h>
@@ -19,7 +21,7 @@
 namespace krait {
 namespace {
 
-constexpr size_t kMaxLineBytes = size_t{256} << 20;
+constexpr std::string_view kTooLong = "too long";  // in place of such a line
 
 // The file of prompts; "-" is standard input.
 class Input {
@@ -52,7 +54,7 @@ class Batch {
         options_(options),
         input_(options.input),
         lines_(input_.descriptor(), options.input == "-" ? "standard input" : options.input,
-               kMaxLineBytes, options.interrupt),
+               options.max_line_bytes, options.interrupt),
         results_(options.results),
         scheduler_(engine, options.slots),
         format_(options.format) {
@@ -95,7 +97,14 @@ class Batch {
 
   // False at the end of the input.
   bool take_line() {
-    const auto line = lines_.next();
+    std::optional<std::string_view> line;
+    try {
+      line = lines_.next();
+    } catch (const LineTooLong& e) {
+      if (!results_.is_finished(lines_.line(), kTooLong))
+        fail(BatchResults::id_of(lines_.line(), kTooLong), "", "invalid_request", e.what());
+      return true;
+    }
     if (!line) return false;
     if (line->find_first_not_of(" \t") == std::string_view::npos) return true;
     if (format_ == BatchFormat::automatic)

@@ -190,6 +190,27 @@ const std::map<std::string_view, Setter>& setters() {
   return kSetters;
 }
 
+// The member "custom_id" of the outermost object; without building a tree, which of a hostile line
+// may be very large.
+class CustomId final : public JsonEvents {
+ public:
+  void scalar(nlohmann::json&& value) override {
+    if (depth_ == 1 && is_next_ && value.is_string()) found = value.get<std::string>();
+  }
+  void key(std::string&& name) override { is_next_ = depth_ == 1 && name == "custom_id"; }
+  void begin_object() override { ++depth_; }
+  void end_object() override { --depth_; }
+  void begin_array() override { depth_ += kInArray; }
+  void end_array() override { depth_ -= kInArray; }
+
+  std::string found;
+
+ private:
+  static constexpr int kInArray = 1000;  // no depth of objects alone
+  int depth_ = 0;
+  bool is_next_ = false;
+};
+
 bool is_chat_url(const ordered_json& url) {
   if (url == "/v1/chat/completions") return true;
   if (url == "/v1/completions") return false;
@@ -242,10 +263,12 @@ BatchRequest parse_json_request(std::string_view line, const GenerateOptions& de
 }
 
 std::string custom_id_of(std::string_view line) {
-  const auto document = nlohmann::json::parse(line, nullptr, false);
-  if (!document.is_object()) return "";
-  const auto id = document.find("custom_id");
-  return id != document.end() && id->is_string() ? id->get<std::string>() : "";
+  CustomId id;
+  try {
+    parse_json_events(line, "", id);
+  } catch (const InputError&) {  // what came before the mistake is known
+  }
+  return std::move(id.found);
 }
 
 }  // namespace krait

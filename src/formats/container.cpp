@@ -8,13 +8,13 @@
 #include "krait/error.h"
 #include "src/base/file.h"
 #include "src/base/json.h"
+#include "src/formats/safetensors.h"
 
 namespace krait {
 namespace {
 
 constexpr size_t kSniffedBytes = 64;
 constexpr size_t kShownBytes = 16;
-constexpr uint64_t kMaxSafetensorsHeader = 100'000'000;  // the format's own limit
 
 constexpr std::string_view kGguf = "GGUF";
 constexpr std::string_view kZip = "PK\x03\x04";

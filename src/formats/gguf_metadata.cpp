@@ -17,9 +17,10 @@ using Kind = GgufKind;
 
 // The least that one value takes in the file.
 constexpr std::array<size_t, 13> kLeastBytes = {1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8};
-// Of all arrays together. The largest vocabularies have less than a million tokens, merges and
-// scores; a value takes much more memory than bytes in the file.
-constexpr uint64_t kMaxElements = uint64_t{1} << 22;
+// Of all arrays together: a value takes much more memory than bytes in the file. Enough for a
+// vocabulary of 4 million tokens with their types, scores and twice as many merges; the largest
+// that are known have less than a million in all.
+constexpr uint64_t kMaxElements = uint64_t{1} << 25;
 
 class MetadataReader {
  public:

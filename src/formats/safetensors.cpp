@@ -22,7 +22,6 @@ using nlohmann::json;
 static_assert(std::endian::native == std::endian::little);
 
 constexpr uint64_t kLengthBytes = 8;
-constexpr uint64_t kMaxHeaderBytes = 100'000'000;
 constexpr size_t kMaxRank = 64;  // PyTorch's own limit
 constexpr uint64_t kMaxDimension = std::numeric_limits<int64_t>::max();
 
@@ -230,9 +229,9 @@ Parts split(std::span<const std::byte> file, const std::string& source) {
                      " bytes; expected at least 8");
   uint64_t length = 0;
   std::memcpy(&length, file.data(), kLengthBytes);
-  if (length > kMaxHeaderBytes)
+  if (length > kMaxSafetensorsHeader)
     throw InputError(source + " is no safetensors file: header length " + std::to_string(length) +
-                     "; expected at most " + std::to_string(kMaxHeaderBytes));
+                     "; expected at most " + std::to_string(kMaxSafetensorsHeader));
   if (length > file.size() - kLengthBytes)
     throw InputError(source + " is cut short: a header of " + std::to_string(length) +
                      " bytes, but only " + std::to_string(file.size() - kLengthBytes) + " follow");

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -10,6 +11,8 @@
 #include "src/formats/weights_file.h"
 
 namespace krait {
+
+inline constexpr uint64_t kMaxSafetensorsHeader = 100'000'000;  // bytes; the format's own limit
 
 // Checks every rule of the layout and returns the tensors, sorted by name; their data are views
 // into `file`. `source` names it in messages. Throws InputError naming the tensor, what was found

@@ -9,6 +9,9 @@
 namespace krait {
 namespace {
 
+// Every token looks at all of them. The largest vocabularies have a quarter of that.
+constexpr size_t kMaxBiases = size_t{1} << 20;
+
 std::string text(double value) {
   char buffer[32];
   std::snprintf(buffer, sizeof buffer, "%g", value);
@@ -43,6 +46,9 @@ void validate(const SamplingOptions& o) {
           "a finite number");
   require(o.penalty_last_n >= -1 && o.penalty_last_n <= 1'000'000, "--repeat-last-n",
           o.penalty_last_n, "-1 (everything), 0 (off) or a whole number up to 1000000");
+  if (o.logit_bias.size() > kMaxBiases)
+    throw InputError("--logit-bias: " + std::to_string(o.logit_bias.size()) +
+                     " values; expected at most " + std::to_string(kMaxBiases));
   for (const auto& [id, value] : o.logit_bias)
     if (id < 0 || std::isnan(value) || value > largest)
       throw InputError("--logit-bias " + std::to_string(id) + "=" + text(value) +

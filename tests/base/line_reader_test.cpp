@@ -24,16 +24,17 @@ std::vector<std::string> lines_of(const std::string& text, size_t piece, size_t 
   });
   std::vector<std::string> lines;
   LineReader reader(ends[0], "pipe", limit);
-  std::string error;
-  try {
-    while (const auto line = reader.next()) {
+  for (;;) {
+    try {
+      const auto line = reader.next();
+      if (!line) break;
       lines.emplace_back(*line);
-      EXPECT_EQ(reader.line(), static_cast<int64_t>(lines.size()));
+    } catch (const InputError& e) {
+      lines.push_back(e.what());
     }
-    EXPECT_EQ(reader.bytes_read(), static_cast<int64_t>(text.size()));
-  } catch (const InputError& e) {
-    lines.push_back(e.what());
+    EXPECT_EQ(reader.line(), static_cast<int64_t>(lines.size()));
   }
+  EXPECT_EQ(reader.bytes_read(), static_cast<int64_t>(text.size()));
   writer.join();
   ::close(ends[0]);
   return lines;
@@ -49,10 +50,19 @@ TEST(LineReader, LinesAreTheSameHoweverTheyArrive) {
   EXPECT_THAT(lines_of("a\n", 1), testing::ElementsAre("a"));
 }
 
-TEST(LineReader, ALineBeyondTheLimitIsRefusedByNumber) {
-  EXPECT_THAT(lines_of("ab\nabcdef\n", 100, 5),
-              testing::ElementsAre("ab", testing::HasSubstr("pipe: line 2 has more than 5 bytes")));
-  EXPECT_THAT(lines_of("abcde\n", 1, 5), testing::ElementsAre("abcde"));
+TEST(LineReader, ALineBeyondTheLimitIsRefusedByNumberAndPassedOver) {
+  const auto refused = [](int line) {
+    return testing::HasSubstr("pipe: line " + std::to_string(line) + " has more than 5 bytes");
+  };
+  for (const size_t piece : {1u, 4u, 100u}) {
+    EXPECT_THAT(lines_of("ab\nabcdef\nx\n\n", piece, 5),
+                testing::ElementsAre("ab", refused(2), "x", ""));
+    EXPECT_THAT(lines_of("abcde\nabcdef", piece, 5), testing::ElementsAre("abcde", refused(2)));
+    EXPECT_THAT(lines_of("abcdef\nabcdef\nlast", piece, 5),
+                testing::ElementsAre(refused(1), refused(2), "last"));
+  }
+  EXPECT_THAT(lines_of(std::string(1'000'000, 'x') + "\nlast", 50'000, 5),
+              testing::ElementsAre(refused(1), "last"));
 }
 
 }  // namespace

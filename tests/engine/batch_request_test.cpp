@@ -128,6 +128,12 @@ TEST(BatchRequest, TheCustomIdOfARefusedLineIsStillTold) {
   EXPECT_EQ(custom_id_of(R"({"custom_id": "x", "url": 5})"), "x");
   EXPECT_EQ(custom_id_of(R"({"custom_id": 7})"), "");
   EXPECT_EQ(custom_id_of("{"), "");
+  EXPECT_EQ(custom_id_of(R"({"a": {"custom_id": "x"}, "b": [{"custom_id": "x"}]})"), "");
+  EXPECT_EQ(custom_id_of(R"([{"custom_id": "x"}])"), "");
+  EXPECT_EQ(custom_id_of(R"({"custom_id": ["x"]})"), "");
+  EXPECT_EQ(custom_id_of(R"({"a": ["b"], "custom_id": "x", "prompt": [)"), "x");
+  // Not followed into its depth: a tree of it would take gigabytes.
+  EXPECT_EQ(custom_id_of(R"({"custom_id": "x", "prompt": )" + std::string(20'000'000, '[')), "x");
 }
 
 }  // namespace

@@ -238,5 +238,13 @@ TEST(Validate, NamesTheFlagTheValueAndTheRange) {
   validate(SamplingOptions{});
 }
 
+TEST(Sampler, LogitBiasesAreLimited) {
+  SamplingOptions options;
+  options.logit_bias.assign(size_t{1} << 20, {1, 0.5f});
+  EXPECT_NO_THROW(validate(options));
+  options.logit_bias.emplace_back(1, 0.5f);
+  EXPECT_THROW(validate(options), InputError);
+}
+
 }  // namespace
 }  // namespace krait
