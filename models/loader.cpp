@@ -1,19 +1,49 @@
 #include <cmath>
+#include <utility>
 
 #include "krait/error.h"
 #include "models/mixer.h"
 #include "models/weight_policy.h"
+#include "src/base/weight_values.h"
 
 namespace krait {
+namespace {
+
+// What is wrong with a tensor, under the name of the checkpoint.
+template <class Work>
+auto in_file(const Weights& weights, const Work& work) {
+  try {
+    return work();
+  } catch (const InputError& e) {
+    throw InputError(weights.checkpoint().source() + ": " + e.what());
+  }
+}
+
+std::vector<float> finite_values(const Weights& weights, const Tensor& tensor,
+                                 const std::string& stored) {
+  return in_file(weights, [&] {
+    std::vector<float> values(tensor.elements());
+    copy_to_f32(tensor, 0, tensor.elements(), values.data(), stored);
+    require_storable(values, DType::f32, tensor, 0, stored);
+    return values;
+  });
+}
+
+}  // namespace
+
+DType matrix_type(const Tensor& tensor, std::string_view name, std::optional<DType> dtype) {
+  if (dtype) return loaded_weight_type(name, *dtype);
+  return is_weight_type(tensor.dtype)  ? tensor.dtype
+         : is_block_type(tensor.dtype) ? DType::q8_0  // the nearest with a product
+                                       : DType::f32;
+}
 
 std::unique_ptr<Matrix> Loader::matrix(std::string_view name, const Shape& shape) {
   const Tensor& tensor = weights.require(name, shape);
   const std::string stored = weights.stored_name(name);
-  const DType own = is_weight_type(tensor.dtype)  ? tensor.dtype
-                    : is_block_type(tensor.dtype) ? DType::q8_0  // the nearest with a product
-                                                  : DType::f32;
-  const DType type = dtype_ ? loaded_weight_type(name, *dtype_) : own;
-  std::unique_ptr<Matrix> m = backend_.matrix(tensor, type, stored);
+  const DType type = matrix_type(tensor, name, dtype_);
+  std::unique_ptr<Matrix> m =
+      in_file(weights, [&] { return backend_.matrix(tensor, type, stored); });
   weights.checkpoint().release(tensor);
   parameters += tensor.elements();
   matrix_bytes += m->bytes;
@@ -24,10 +54,8 @@ std::unique_ptr<Matrix> Loader::matrix(std::string_view name, const Shape& shape
 
 std::vector<float> Loader::values(std::string_view name, const Shape& shape) {
   const Tensor& tensor = weights.require(name, shape);
-  std::vector<float> values(tensor.elements());
-  copy_to_f32(tensor, 0, tensor.elements(), values.data(), weights.stored_name(name));
   parameters += tensor.elements();
-  return values;
+  return finite_values(weights, tensor, weights.stored_name(name));
 }
 
 std::vector<float> Loader::decay(int64_t layer, const Shape& shape) {
@@ -48,10 +76,15 @@ std::vector<float> decay_values(const Weights& weights, const std::string& name)
   const std::string stored = weights.stored_name(name);
   const Tensor* tensor = weights.find(name);
   KRAIT_CHECK(tensor);
-  std::vector<float> a(tensor->elements());
-  copy_to_f32(*tensor, 0, tensor->elements(), a.data(), stored);
+  std::vector<float> a = finite_values(weights, *tensor, stored);
   if (name.ends_with("A_log")) {
-    for (float& value : a) value = -std::exp(value);
+    for (size_t i = 0; i < a.size(); ++i) {
+      const float log = std::exchange(a[i], -std::exp(a[i]));
+      if (std::isinf(a[i]))
+        throw InputError(weights.checkpoint().source() + ": tensor " + stored + " holds " +
+                         std::to_string(log) + " at " + place_of(*tensor, static_cast<int64_t>(i)) +
+                         ", whose exponential no float32 can hold");
+    }
     return a;
   }
   for (const float value : a)

@@ -9,10 +9,7 @@ class Mamba1 final : public Mixer {
  public:
   Mamba1(Loader& loader, const Mamba1Config& config, int64_t layer, int64_t d_model);
 
-  int64_t scratch_floats() const noexcept override {
-    return row_stride(2 * config_.d_inner) + row_stride(config_.dt_rank + 2 * config_.d_state) +
-           row_stride(config_.d_inner);
-  }
+  int64_t scratch_floats() const noexcept override { return krait::scratch_floats(config_); }
 
   bool step(Backend& backend, const BlockNorm& norm, std::span<const Segment> segments,
             StateView states, Rows residual, Scratch scratch) const override;
@@ -118,6 +115,10 @@ Mamba1Config mamba1_config(const Weights& weights, int64_t layer, int64_t d_mode
   weights.require(layer, "mixer.D", {c.d_inner});
   weights.require(layer, "mixer.out_proj.weight", {d_model, c.d_inner});
   return c;
+}
+
+int64_t scratch_floats(const Mamba1Config& c) noexcept {
+  return row_stride(2 * c.d_inner) + row_stride(c.dt_rank + 2 * c.d_state) + row_stride(c.d_inner);
 }
 
 PlaneOffsets add_planes(StateLayout& layout, const Mamba1Config& c, int64_t layer) {

@@ -5,11 +5,15 @@
 namespace krait {
 namespace {
 
+int64_t in_proj_rows(const Mamba2Config& c) noexcept {
+  return c.d_inner() + c.conv_dim() + c.n_heads;
+}
+
 class Mamba2 final : public Mixer {
  public:
   Mamba2(Loader& loader, const Mamba2Config& config, int64_t layer, int64_t d_model);
 
-  int64_t scratch_floats() const noexcept override { return row_stride(in_proj_rows()); }
+  int64_t scratch_floats() const noexcept override { return krait::scratch_floats(config_); }
 
   bool step(Backend& backend, const BlockNorm& norm, std::span<const Segment> segments,
             StateView states, Rows residual, Scratch scratch) const override;
@@ -30,9 +34,7 @@ class Mamba2 final : public Mixer {
             static_cast<int32_t>(config_.n_groups),
             static_cast<int32_t>(config_.d_state)};
   }
-  int64_t in_proj_rows() const noexcept {
-    return config_.d_inner() + config_.conv_dim() + config_.n_heads;
-  }
+  int64_t in_proj_rows() const noexcept { return krait::in_proj_rows(config_); }
   void gated_norm(Backend& backend, Rows y, Rows z) const;
 
   Mamba2Config config_;
@@ -192,6 +194,8 @@ Mamba2Config mamba2_config(const Weights& weights, int64_t layer, int64_t d_mode
   if (c.gated_norm) weights.require_gated_norm(layer, d_inner);
   return c;
 }
+
+int64_t scratch_floats(const Mamba2Config& c) noexcept { return row_stride(in_proj_rows(c)); }
 
 PlaneOffsets add_planes(StateLayout& layout, const Mamba2Config& c, int64_t layer) {
   const auto index = static_cast<int32_t>(layer);

@@ -54,6 +54,9 @@ class Mixer {
                        Rows u, Rows residual, Scratch scratch) const = 0;
 };
 
+// The type that a weight matrix is held in; `dtype` as load_model's.
+DType matrix_type(const Tensor& tensor, std::string_view name, std::optional<DType> dtype);
+
 // What a mixer needs to load its weights and publish its state planes.
 class Loader {
  public:
@@ -106,6 +109,10 @@ inline BlockStep block_step(const BlockNorm& norm, std::span<const Segment> segm
           plane_at(states, planes.conv),
           plane_at(states, planes.ssm)};
 }
+// Mixer::scratch_floats of a mixer with that config.
+int64_t scratch_floats(const Mamba1Config& config) noexcept;
+int64_t scratch_floats(const Mamba2Config& config) noexcept;
+
 PlaneOffsets add_planes(StateLayout& layout, const Mamba1Config& config, int64_t layer);
 PlaneOffsets add_planes(StateLayout& layout, const Mamba2Config& config, int64_t layer);
 PlaneOffsets add_planes(StateLayout& layout, const S4dConfig& config, int64_t layer);

@@ -2,6 +2,7 @@
 // layer; logits = head(norm_f(r)). (`MixerModel` in mamba_ssm/models/mixer_seq_simple.py.)
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 
 #include "krait/error.h"
 #include "krait/model.h"
@@ -60,8 +61,12 @@ class StackModel final : public Model {
   }
 
   Rows forward(const Step& step, StateView states, Workspace& workspace) const override;
+  std::optional<int64_t> first_broken_layer(int32_t id, StateView states,
+                                            Workspace& workspace) const override;
 
  private:
+  void run(const Block& block, std::span<const Segment> segments, StateView states, Rows residual,
+           Rows normed, Scratch scratch) const;
   void run(const Step& step, StateView states, Rows residual, Rows normed, Rows logits,
            Scratch scratch) const;
   void head(std::span<const int32_t> logit_rows, Rows residual, Rows normed, Rows logits) const;
@@ -129,14 +134,40 @@ Rows StackModel::forward(const Step& step, StateView states, Workspace& workspac
 void StackModel::run(const Step& step, StateView states, Rows residual, Rows normed, Rows logits,
                      Scratch scratch) const {
   backend_.embed(*embedding_, step.ids, residual);
-  for (const Block& block : blocks_) {
-    const BlockNorm norm{block.norm.get(), config_.norm_eps};
-    if (block.mixer->step(backend_, norm, step.segments, states, residual, scratch)) continue;
-    backend_.rms_norm(residual, norm.weight, 1, norm.eps, normed);
-    block.mixer->forward(backend_, step.segments, states, normed, residual, scratch);
-  }
+  for (const Block& block : blocks_) run(block, step.segments, states, residual, normed, scratch);
   head(step.logit_rows, residual, normed, logits);
   if (step.chain) backend_.draw(logits, *step.chain);
+}
+
+void StackModel::run(const Block& block, std::span<const Segment> segments, StateView states,
+                     Rows residual, Rows normed, Scratch scratch) const {
+  const BlockNorm norm{block.norm.get(), config_.norm_eps};
+  if (block.mixer->step(backend_, norm, segments, states, residual, scratch)) return;
+  backend_.rms_norm(residual, norm.weight, 1, norm.eps, normed);
+  block.mixer->forward(backend_, segments, states, normed, residual, scratch);
+}
+
+std::optional<int64_t> StackModel::first_broken_layer(int32_t id, StateView states,
+                                                      Workspace& workspace) const {
+  auto& w = static_cast<StackWorkspace&>(workspace);
+  const Segment segment{0, 0, 1};
+  const int64_t stride = row_stride(config_.d_model);
+  const Rows residual{w.residual->data, 1, config_.d_model, stride};
+  const Rows normed{w.normed->data, 1, config_.d_model, stride};
+  std::vector<float> output(static_cast<size_t>(config_.d_model));
+  const auto is_broken = [&] {
+    backend_.read(residual.data, output);
+    float squares = 0;
+    for (const float value : output) squares += value * value;
+    return !std::isfinite(squares);
+  };
+  backend_.embed(*embedding_, {&id, 1}, residual);
+  if (is_broken()) return -1;
+  for (size_t layer = 0; layer < blocks_.size(); ++layer) {
+    run(blocks_[layer], {&segment, 1}, states, residual, normed, Scratch(w.scratch->data, 1));
+    if (is_broken()) return static_cast<int64_t>(layer);
+  }
+  return std::nullopt;
 }
 
 // Only the rows asked for pass the head, gathered into consecutive rows of `normed`.

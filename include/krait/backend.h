@@ -19,6 +19,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -170,6 +171,12 @@ struct DeviceInfo {
   std::string note;  // why `auto` found no GPU (unless told to `warn`), or what slows one down
 };
 
+// How much more memory a device can give.
+struct MemoryLeft {
+  int64_t bytes = std::numeric_limits<int64_t>::max();  // 0 or more; where nothing is known, all
+  std::string limit;  // what sets it, for messages: "the memory available"
+};
+
 // How the next tokens of a sequence are drawn where a device does it: as krait/sampler.h says,
 // without bias, penalties and typical_p.
 struct Draw {
@@ -223,6 +230,9 @@ class Backend {
                                          const std::string& name) = 0;
   virtual std::unique_ptr<Vector> vector(std::span<const float> values) = 0;
   virtual std::unique_ptr<Buffer> buffer(int64_t floats) = 0;
+  // What matrix() takes for one of that size, and how much more can be taken.
+  virtual int64_t matrix_bytes(int64_t rows, int64_t cols, DType type) const = 0;
+  virtual MemoryLeft memory_left() const = 0;
   virtual void read(const float* device, std::span<float> host) = 0;
   virtual void write(std::span<const float> host, float* device) = 0;
   virtual void zero(float* device, int64_t floats) = 0;

@@ -30,6 +30,11 @@ struct OpenOptions {
   BackendOptions backend;
   std::optional<DType> dtype;  // weights; nullopt: as stored
   int32_t chunk = 0;           // tokens per prefill block; 0: the default
+  // What it will be used for, so that it is refused where memory cannot suffice.
+  int32_t slots = 1;                    // sequences at a time
+  bool all_logits = false;              // of every token of a prompt
+  std::optional<int64_t> memory_limit;  // bytes for weights, states and activations; nullopt: what
+                                        // the device has left
   // Where the device draws tokens: how many steps it may be ahead of the host, and after how many
   // there is a copy of the state to go back to.
   int64_t steps_ahead = 8;
@@ -101,6 +106,8 @@ struct Timings {
 // to nearest, subnormals kept.
 class Engine {
  public:
+  // Throws InputError for what cannot be used, a model that does not fit in memory among it, before
+  // anything large is allocated; Failure when memory ends all the same.
   static std::unique_ptr<Engine> open(const OpenOptions& options);
   virtual ~Engine() = default;
 

@@ -7,14 +7,17 @@
 
 namespace krait {
 
-// What the user gave cannot be used: a file, a flag, a prompt. The message names the file, the
-// field or flag, what was found and what was expected. The program exits with 2.
+// What the user gave cannot be used: a file, a flag, a prompt; a model or a number of sequences
+// that the machine or GPU has not the memory for, found out before anything is allocated. The
+// message names the file, the field or flag, what was found and what was expected. The program
+// exits with 2.
 class InputError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-// The machine failed us (I/O, memory, device). The program exits with 1.
+// The machine failed us (I/O, memory or a device that ends in the middle of the work), or the model
+// did (logits that are not finite). The program exits with 1.
 class Failure : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

@@ -116,7 +116,19 @@ class Model {
   // [logit_rows.size(), embedding_rows], in backend memory owned by `workspace`, valid until its
   // next use. Nothing is allocated.
   virtual Rows forward(const Step& step, StateView states, Workspace& workspace) const = 0;
+
+  // Feeds one token to the sequence in slot 0, layer by layer: the first one whose output cannot be
+  // normalised, because it or its squares are not finite; -1: the embedding; nullopt: none. To find
+  // out why logits are not finite.
+  virtual std::optional<int64_t> first_broken_layer(int32_t id, StateView states,
+                                                    Workspace& workspace) const = 0;
 };
+
+// Bytes of the backend's memory that load_model() will take; a workspace of so many tokens and rows
+// of logits. From sizes alone.
+int64_t weight_bytes(const Backend& backend, const Checkpoint& checkpoint,
+                     const ModelConfig& config, std::optional<DType> dtype);
+int64_t workspace_bytes(const ModelConfig& config, int64_t tokens, int64_t logit_rows);
 
 // `dtype`: the type of the weight matrices; nullopt keeps each tensor's own.
 std::unique_ptr<Model> load_model(Backend& backend, const Checkpoint& checkpoint,

@@ -40,7 +40,8 @@ class Session {
   // one. `every`, if given, sees the logits after each token: (index within ids, logits); other
   // threads wait for the engine meanwhile.
   // Ids outside the embedding throw InputError before anything is fed. Stops between blocks when
-  // `stop` becomes true (logits() is then empty) and returns how many tokens were fed.
+  // `stop` becomes true (logits() is then empty) and returns how many tokens were fed. `every` sees
+  // no logits that are not finite: see logits().
   virtual int64_t feed(std::span<const int32_t> ids,
                        const std::function<void(int64_t, std::span<const float>)>& every = {},
                        const std::atomic<bool>* stop = nullptr) = 0;
@@ -64,7 +65,7 @@ class Session {
 
   // Logits after the last token, [embedding_rows]; empty before the first feed and after one that
   // was stopped. Brought to the host by the first call. Valid until the next feed, restore or
-  // reset.
+  // reset. Throws Failure where they are not finite, naming the first layer whose output is not.
   virtual std::span<const float> logits() const = 0;
 
   // Tokens fed so far.

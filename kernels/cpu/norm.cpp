@@ -18,7 +18,8 @@ void rms_norm(const float* x, const float* weight, float eps, int64_t cols, floa
     even = fma(a, a, even);
   }
   const float mean = sum(add(even, odd)) / static_cast<float>(cols);
-  const F scale = set1(1.0f / __builtin_sqrtf(mean + eps));
+  // NaN where the squares overflow: zeros would look like an output.
+  const F scale = set1(1.0f / __builtin_sqrtf(mean + eps) + (mean - mean));
   for (i = 0; i + kLanes <= cols; i += kLanes) {
     const F unit = mul(load(x + i), scale);
     store(out + i, weight ? mul(unit, load(weight + i)) : unit);

@@ -44,7 +44,8 @@ KRAIT_DEVICE float sum_of_squares(const float* row, int64_t cols, float* shared)
 }
 
 KRAIT_DEVICE float norm_scale(float squares, int64_t cols, float eps) {
-  return reciprocal_root(squares / static_cast<float>(cols) + eps);
+  // NaN where the squares overflow: zeros would look like an output.
+  return reciprocal_root(squares / static_cast<float>(cols) + eps) + (squares - squares);
 }
 
 // Four columns of the result; `weight` may be null.

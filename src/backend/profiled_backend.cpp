@@ -45,6 +45,10 @@ class ProfiledBackend final : public Backend {
   std::unique_ptr<Vector> vector(std::span<const float> values) override {
     return inner_->vector(values);
   }
+  int64_t matrix_bytes(int64_t rows, int64_t cols, DType type) const override {
+    return inner_->matrix_bytes(rows, cols, type);
+  }
+  MemoryLeft memory_left() const override { return inner_->memory_left(); }
   std::unique_ptr<Buffer> buffer(int64_t floats) override { return inner_->buffer(floats); }
   void read(const float* device, std::span<float> host) override {
     timed("read", [&] { inner_->read(device, host); });

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -11,9 +10,6 @@
 #include "src/base/block_types.h"
 
 namespace krait {
-
-// f16 ends at 65504: throws InputError rather than store infinity.
-void require_f16_range(std::span<const float> values, const std::string& name);
 
 // Reads one row at a time, converting where the tensor is not of that type already. A row that ends
 // inside a block is continued with zeros. Throws InputError, naming `name`, for values beyond what

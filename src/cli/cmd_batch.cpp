@@ -129,7 +129,9 @@ int run(const Flags& flags, Console& console) {
     throw InputError("--input: which prompts? Give a file, or - for standard input");
   if (flags.results.empty()) throw InputError("--output: where to? Give the file for the results");
   validate(flags.sampling.options);
-  const auto engine = open_engine(flags.open);
+  OpenOptions open = flags.open;
+  open.slots = flags.slots;
+  const auto engine = open_engine(open);
   const std::optional<ChatFormat> chat = chat_format(*engine, flags.chat_template);
   BatchOptions options;
   options.chat = chat ? &*chat : nullptr;

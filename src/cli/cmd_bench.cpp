@@ -72,6 +72,8 @@ int run(const Flags& flags, Console& console) {
   Profile profile;
   OpenOptions open = flags.open;
   BenchOptions options = flags.bench;
+  for (const int64_t batch : options.batches)
+    open.slots = std::max(open.slots, static_cast<int32_t>(batch));
   if (flags.profile) open.backend.profile = options.profile = &profile;
   const auto engine = open_engine(open);
   options.stop = &Console::interrupted();

@@ -107,6 +107,7 @@ Command add_score(CLI::App& program) {
       "score", "Log-probability of every token of a text, and its perplexity");
   app->footer(kExamples);
   const auto flags = std::make_shared<Flags>();
+  flags->open.all_logits = true;
   add_prompt_flags(*app, flags->prompt);
   add_ids_flag(*app, flags->prompt);
   app->add_flag("--stream", flags->stream,

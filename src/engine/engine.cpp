@@ -10,6 +10,8 @@
 #include "src/base/clock.h"
 #include "src/base/fair_mutex.h"
 #include "src/engine/fingerprint.h"
+#include "src/engine/finite_logits.h"
+#include "src/engine/memory_plan.h"
 #include "src/engine/run_ahead.h"
 
 namespace krait {
@@ -49,6 +51,7 @@ class SessionImpl final : public Session {
   void count(std::span<const int32_t> ids);
   void settle();
   void bring_logits();
+  void require_finite(int64_t position) const;
   void forget_logits();
 
   EngineImpl& engine_;
@@ -59,6 +62,7 @@ class SessionImpl final : public Session {
   std::vector<float> logits_;  // after the last token
   std::vector<int32_t> rows_;  // scratch: which rows of a block want logits
   int64_t position_ = 0;
+  int32_t last_id_ = 0;  // at position_ - 1
   bool has_logits_ = false;
   const float* device_logits_ = nullptr;  // in the engine's workspace, where not yet in logits_
   std::unique_ptr<RunAhead> ahead_;
@@ -78,6 +82,7 @@ class EngineImpl final : public Engine {
     backend_ = options.make_backend(backend);  // a wrong flag is cheaper to find than a file
     chunk_ = options.chunk == 0 ? backend_->info().prefill_tokens : options.chunk;
     files_ = open_model_files(options);
+    require_memory(*backend_, files_, options, chunk_);
     model_ = load_model(*backend_, *files_.checkpoint, files_.config, options.dtype);
     fingerprint_ = fingerprint_of(*files_.checkpoint, files_.config);
     try {
@@ -198,7 +203,13 @@ std::span<const float> SessionImpl::logits() const {
   auto& self = const_cast<SessionImpl&>(*this);
   self.settle();
   self.bring_logits();
-  return has_logits_ ? logits_ : std::span<const float>{};
+  if (!has_logits_) return {};
+  require_finite(position_);
+  return logits_;
+}
+
+void SessionImpl::require_finite(int64_t position) const {
+  require_finite_logits(engine_, logits_, {position, last_id_, {state_->data, state_->size}});
 }
 
 Snapshot SessionImpl::snapshot() const {
@@ -220,6 +231,7 @@ void SessionImpl::restore(const Snapshot& snapshot) {
   engine_.backend().write(snapshot->planes, state_->data);
   position_ = snapshot->position;
   if (history_ == History::keep) ids_ = snapshot->ids;
+  if (!snapshot->ids.empty()) last_id_ = snapshot->ids.back();
   has_logits_ = !snapshot->logits.empty();
   if (has_logits_) std::copy(snapshot->logits.begin(), snapshot->logits.end(), logits_.begin());
 }
@@ -231,6 +243,7 @@ std::unique_ptr<Session> SessionImpl::fork() const {
   session->logits_ = logits_;
   engine_.backend().copy(state_->data, session->state_->data, state_->size);
   session->ids_ = ids_;
+  session->last_id_ = last_id_;
   session->position_ = position_;
   return session;
 }
@@ -273,6 +286,7 @@ void SessionImpl::settle() {
 
 void SessionImpl::count(std::span<const int32_t> ids) {
   position_ += std::ssize(ids);
+  last_id_ = ids.back();
   if (history_ == History::keep) ids_.insert(ids_.end(), ids.begin(), ids.end());
 }
 
@@ -334,6 +348,7 @@ int64_t SessionImpl::feed(std::span<const int32_t> ids,
     this->count(ids.subspan(fed, block));
     for (int64_t row = 0; every && row < logits.rows; ++row) {
       engine_.backend().read(logits.data + row * logits.stride, logits_);
+      require_finite(position_ - block + row + 1);
       every(fed + row, logits_);
     }
     fed += block;

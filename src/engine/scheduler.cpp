@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "krait/error.h"
+#include "src/engine/finite_logits.h"
 #include "src/engine/run_ahead.h"
 
 namespace krait {
@@ -21,14 +22,17 @@ struct Scheduler::Running {
     return own;
   }
 
-  GenerateOptions options;
+  GenerateOptions options;  // without the stop strings
+  std::shared_ptr<const StopStrings> stops;
   std::vector<int32_t> prompt;
   int32_t open = 0;  // completions whose slots are not free again
 };
 
 struct Scheduler::Sequence {
   Sequence(const Engine& engine, std::shared_ptr<Running> running, int32_t which)
-      : job(std::move(running)), index(which), text(engine, job->options_of(which), job->prompt) {}
+      : job(std::move(running)),
+        index(which),
+        text(engine, job->options_of(which), job->prompt, {}, job->stops) {}
 
   bool in_prompt() const noexcept { return position < static_cast<int64_t>(job->prompt.size()); }
 
@@ -78,7 +82,9 @@ void Scheduler::submit(Job job) {
   running->result.tag = job.tag;
   running->result.prompt_tokens = static_cast<int64_t>(job.prompt.size());
   running->result.completions.resize(static_cast<size_t>(job.completions));
+  running->stops = std::make_shared<const StopStrings>(std::move(job.options.stop));
   running->options = std::move(job.options);
+  running->options.stop.clear();
   running->prompt = std::move(job.prompt);
   running->open = job.completions;
   waiting_.push_back(std::make_unique<Sequence>(engine_, running, 0));
@@ -259,6 +265,11 @@ void Scheduler::draw(const Rows& logits) {
 void Scheduler::consume(Sequence& sequence, std::span<const float> logits, int32_t drawn) {
   Running& job = *sequence.job;
   try {
+    if (drawn < 0) {
+      const int32_t last = sequence.next < 0 ? job.prompt.back() : sequence.next;
+      require_finite_logits(engine_, logits,
+                            {sequence.position, last, {state_of(sequence.slot), floats_per_slot_}});
+    }
     if (!sequence.text.over())
       sequence.next = (drawn < 0 ? sequence.text.next(logits, sequence.position)
                                  : sequence.text.take_drawn(drawn))

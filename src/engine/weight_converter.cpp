@@ -1,28 +1,18 @@
 #include "src/engine/weight_converter.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <future>
 #include <vector>
 
 #include "krait/error.h"
 #include "src/base/quantize_blocks.h"
+#include "src/base/weight_values.h"
 
 namespace krait {
 namespace {
 
 constexpr int64_t kPieceElements = int64_t{1} << 20;
-constexpr float kLargestHalf = 65504.0f;
-
-void require_in_range(std::span<const float> row, DType type, const std::string& name) {
-  if (type == DType::f32 || type == DType::bf16) return;
-  const float limit = is_block_type(type) ? block_type_limit(type) : kLargestHalf;
-  for (const float value : row)
-    if (!(std::fabs(value) <= limit))  // NaN, too
-      throw InputError("tensor " + name + " holds " + std::to_string(value) + ", which type " +
-                       std::string(dtype_name(type)) + " cannot hold; bf16 and f32 can");
-}
 
 void encode_row(std::span<const float> row, DType type, std::byte* out) {
   const auto halves = [&](auto narrow) {
@@ -79,7 +69,7 @@ void convert_weights(const Tensor& tensor, DType type, int threads, const std::s
       std::vector<float> row(cols);
       for (int64_t r = begin; r < end; ++r) {
         copy_to_f32(tensor, (first + r) * cols, cols, row.data(), name);
-        require_in_range(row, type, name);
+        require_storable(row, type, tensor, (first + r) * cols, name);
         encode_row(row, type, piece.data() + r * row_bytes);
       }
     });

@@ -1,6 +1,7 @@
 #include "src/formats/state_file.h"
 
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <span>
@@ -280,6 +281,7 @@ class Reader {
         transposed(std::string_view(body).substr(split), sizeof(float), logits);
     state.logits.resize(logits);
     if (logits > 0) std::memcpy(state.logits.data(), values.data(), values.size());
+    require_finite("the logits", state.logits);
   }
 
   void unpack(std::string_view body, DType planes, SequenceState& state) const {
@@ -289,9 +291,18 @@ class Reader {
     state.planes.resize(model_.layout.floats_per_slot());
     for (const StatePlane& plane : model_.layout.planes()) {
       const Tensor values{planes, {plane.elements()}, rest.first(plane.elements() * element)};
-      copy_to_f32(values, 0, plane.elements(), state.planes.data() + plane.offset, path_);
+      float* out = state.planes.data() + plane.offset;
+      copy_to_f32(values, 0, plane.elements(), out, path_);
+      require_finite("plane " + plane.name + " of layer " + std::to_string(plane.layer),
+                     {out, static_cast<size_t>(plane.elements())});
       rest = rest.subspan(plane.elements() * element);
     }
+  }
+
+  void require_finite(const std::string& field, std::span<const float> values) const {
+    for (size_t i = 0; i < values.size(); ++i)
+      if (!std::isfinite(values[i]))
+        refuse(field, std::to_string(values[i]) + " at " + std::to_string(i), "finite numbers");
   }
 
   std::string_view file_;

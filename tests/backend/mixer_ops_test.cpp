@@ -42,6 +42,17 @@ TEST_P(MixerOpsTest, RmsNormOfZerosIsZeroAndEpsilonIsInsideTheRoot) {
   EXPECT_NEAR(out.values()[0], 1e-4 / std::sqrt(1e-8 + 1e-5), 1e-7);
 }
 
+// Zeros would look like an output.
+TEST_P(MixerOpsTest, RmsNormIsNotANumberWhereTheSquaresOverflow) {
+  for (const float large : {1e20f, INFINITY, NAN}) {
+    std::vector<float> x(70, 0.5f);
+    x[66] = large;
+    TestRows in(*backend_, x, 1, 70), out(*backend_, {}, 1, 70);
+    backend_->rms_norm(in.view, nullptr, 1, 1e-5f, out.view);
+    for (const float y : out.values()) EXPECT_TRUE(std::isnan(y)) << large;
+  }
+}
+
 TEST_P(MixerOpsTest, RmsNormWithoutWeightOfAColumnWindowInPlace) {
   for (const int64_t cols : {1, 5, 16, 29, 48}) {
     Random random(cols);

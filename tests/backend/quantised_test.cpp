@@ -15,7 +15,7 @@ namespace krait {
 namespace {
 
 using test::Random, test::StoredTensor, test::TestRows;
-using testing::HasSubstr;
+using testing::AllOf, testing::HasSubstr;
 
 constexpr DType kBlockTypes[] = {DType::q8_0, DType::q4_0, DType::q4_k, DType::q6_k};
 
@@ -140,11 +140,11 @@ TEST_P(QuantisedMatrix, WhatTheTypeCannotHoldIsRefused) {
       return test::message_of<InputError>([&] { backend->matrix(stored.tensor(), type, "wide"); });
     };
     const std::string expected =
-        ", beyond what " + std::string(dtype_name(type)) + " can hold; use --dtype bf16 or f32";
+        " at [39, 69], beyond what " + std::string(dtype_name(type)) + " can hold; use bf16 or f32";
     EXPECT_THAT(message(1e10f), HasSubstr(expected));
     EXPECT_THAT(message(-1e10f), HasSubstr("tensor wide holds -10000000000"));
-    EXPECT_THAT(message(NAN), HasSubstr(expected));
-    EXPECT_THAT(message(-INFINITY), HasSubstr(expected));
+    EXPECT_EQ(message(NAN), "tensor wide holds nan at [39, 69]; expected finite numbers");
+    EXPECT_EQ(message(-INFINITY), "tensor wide holds -inf at [39, 69]; expected finite numbers");
   }
 }
 
@@ -172,10 +172,40 @@ TEST_P(QuantisedMatrix, StoredScalesThatAreNotFiniteAreRefused) {
       std::memcpy(bytes.data() + bytes.size() - info.block_bytes + (type == DType::q6_k ? 208 : 0),
                   &bits, 2);
       const Tensor tensor{type, {40, 256}, bytes};
-      EXPECT_THAT(test::message_of<InputError>([&] { backend->matrix(tensor, type, "broken"); }),
-                  HasSubstr("tensor broken has a " + std::string(dtype_name(type)) +
-                            " block whose scale is "));
+      EXPECT_THAT(
+          test::message_of<InputError>([&] { backend->matrix(tensor, type, "broken"); }),
+          AllOf(HasSubstr("tensor broken has a " + std::string(dtype_name(type)) +
+                          " block whose scale is "),
+                HasSubstr(info.block_elements == 32 ? ", at [39, 224];" : ", at [39, 0];")));
     }
+}
+
+TEST_P(QuantisedMatrix, WeightsThatAreNotFiniteAreRefused) {
+  const auto backend = GetParam()(2);
+  for (const DType stored : {DType::f32, DType::f16, DType::bf16})
+    for (const DType type : {DType::f32, DType::f16, DType::bf16})
+      for (const auto& [value, text] :
+           {std::pair(NAN, "nan"), {INFINITY, "inf"}, {-INFINITY, "-inf"}}) {
+        std::vector<float> w(70 * 33, 60000.0f);  // near the largest half
+        w[1] = -60000.0f;
+        const StoredTensor finite(w, {70, 33}, stored);
+        EXPECT_NE(backend->matrix(finite.tensor(), stored, "w"), nullptr);
+        w[69 * 33 + 32] = w[67 * 33 + 4] = value;
+        const StoredTensor tensor(w, {70, 33}, stored);
+        EXPECT_EQ(
+            test::message_of<InputError>([&] { backend->matrix(tensor.tensor(), type, "w"); }),
+            "tensor w holds " + std::string(text) + " at [67, 4]; expected finite numbers");
+      }
+}
+
+TEST_P(QuantisedMatrix, WeightsBeyondBf16AreRefused) {
+  const auto backend = GetParam()(1);
+  const StoredTensor tensor({1.0f, 3.4e38f}, {1, 2}, DType::f32);
+  EXPECT_NE(backend->matrix(tensor.tensor(), DType::f32, "w"), nullptr);
+  EXPECT_EQ(
+      test::message_of<InputError>([&] { backend->matrix(tensor.tensor(), DType::bf16, "w"); }),
+      "tensor w holds 339999995214436424907732413799364296704.000000 at [0, 1], beyond what bf16 "
+      "can hold; use bf16 or f32");
 }
 
 }  // namespace

@@ -165,8 +165,10 @@ TEST(QuantizeValues, WhatATypeCannotHoldIsRefused) {
     folder.write("model/model.safetensors", bytes);
     EXPECT_THAT(refusal(folder.path("model"), folder.path("x.gguf"), DType::f16),
                 AllOf(HasSubstr("tensor backbone.embeddings.weight holds"),
-                      HasSubstr("which type f16 cannot hold")));
+                      HasSubstr(std::isfinite(wrong) ? " at [0, 0], beyond what f16 can hold"
+                                                     : " at [0, 0]; expected finite numbers")));
     EXPECT_FALSE(fs::exists(folder.path("x.gguf")));
+    if (!std::isfinite(wrong)) continue;
     EXPECT_TRUE(
         quantize(open_options(folder.path("model")), folder.path("x.gguf"), {.type = DType::bf16}));
   }

@@ -273,5 +273,25 @@ TEST_F(StateFile, AKilledWriterLeavesTheOldOrTheNewFile) {
   }
 }
 
+TEST_F(StateFile, NumbersThatAreNotFiniteAreRefusedByPlane) {
+  for (const DType planes : {DType::f32, DType::bf16})
+    for (const float wrong : {NAN, -INFINITY}) {
+      SequenceState state = *sample(layout_).snapshot;
+      const int64_t at = layout_.planes()[2].offset + 11;
+      const auto refused = [&] {
+        SavedState saved = sample(layout_);
+        saved.snapshot = std::make_shared<const SequenceState>(state);
+        return refusal(written(saved, planes));
+      };
+      state.planes[at] = wrong;
+      EXPECT_EQ(refused(), "read: plane ssm of layer 1: found " + std::to_string(wrong) +
+                               " at 11; expected finite numbers");
+      state.planes[at] = 1;
+      state.logits[24] = wrong;
+      EXPECT_EQ(refused(), "read: the logits: found " + std::to_string(wrong) +
+                               " at 24; expected finite numbers");
+    }
+}
+
 }  // namespace
 }  // namespace krait

@@ -9,6 +9,7 @@
 #include "src/backend/cpu/bandwidth.h"
 #include "src/backend/cpu/isa.h"
 #include "src/backend/cpu/memory.h"
+#include "src/backend/cpu/memory_left.h"
 #include "src/backend/cpu/packing.h"
 #include "src/backend/cpu/peak.h"
 #include "src/base/cpu_info.h"
@@ -80,7 +81,7 @@ class CpuBackend final : public Backend {
     m->cols = tensor.shape[1];
     m->dtype = type;
     m->packing = packing_of(type);
-    m->bytes = m->panel_count() * cpu::panel_bytes(m->packing, m->cols);
+    m->bytes = matrix_bytes(m->rows, m->cols, type);
     const std::lock_guard lock(loading_);
     m->panels = weights_.take(m->bytes);
     std::exception_ptr error;
@@ -101,6 +102,10 @@ class CpuBackend final : public Backend {
     const std::lock_guard lock(loading_);
     return std::make_unique<CpuVector>(weights_, values);
   }
+  int64_t matrix_bytes(int64_t rows, int64_t cols, DType type) const override {
+    return cpu::ceil_div(rows, cpu::kPanelRows) * cpu::panel_bytes(packing_of(type), cols);
+  }
+  MemoryLeft memory_left() const override { return host_memory_left(); }
   std::unique_ptr<Buffer> buffer(int64_t floats) override {
     return std::make_unique<CpuBuffer>(floats);
   }

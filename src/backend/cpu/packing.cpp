@@ -2,17 +2,22 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 #include <vector>
 
 #include "krait/error.h"
 #include "src/backend/cpu/quantised_panels.h"
-#include "src/base/weight_blocks.h"
+#include "src/base/weight_values.h"
 
 namespace krait {
 namespace {
 
 using cpu::kPanelRows;
 using cpu::Packing;
+
+DType type_of(Packing packing) noexcept {  // of floats
+  return packing == Packing::f16 ? DType::f16 : packing == Packing::bf16 ? DType::bf16 : DType::f32;
+}
 
 // Where column k of row r lies in a panel of floats.
 int64_t place(Packing packing, int64_t r, int64_t k) noexcept {
@@ -67,13 +72,20 @@ void pack_panels(const Tensor& tensor, cpu::Packing packing, int64_t first, int6
     if (quantised) {
       pack_quantised(tensor, packing, row, count, out, name);
     } else if (halves) {
-      std::memcpy(stored.data(), tensor.data.data() + row * cols * 2, count * cols * 2);
+      for (int64_t r = 0; r < count; ++r) {  // a row at a time: it is looked at in the cache
+        const std::span values_of_row(stored.data() + r * cols, static_cast<size_t>(cols));
+        std::memcpy(values_of_row.data(), tensor.data.data() + (row + r) * cols * 2, cols * 2);
+        require_finite(values_of_row, tensor, (row + r) * cols, name);
+      }
       std::fill(stored.begin() + count * cols, stored.end(), uint16_t{0});
       interleave<uint16_t>(packing, stored, cols, out, as_it_is);
     } else {
-      copy_to_f32(tensor, row * cols, count * cols, values.data(), name);
+      for (int64_t r = 0; r < count; ++r) {
+        const std::span values_of_row(values.data() + r * cols, static_cast<size_t>(cols));
+        copy_to_f32(tensor, (row + r) * cols, cols, values_of_row.data(), name);
+        require_storable(values_of_row, type_of(packing), tensor, (row + r) * cols, name);
+      }
       std::fill(values.begin() + count * cols, values.end(), 0.0f);
-      if (packing == Packing::f16) require_f16_range(values, name);
       if (packing == Packing::f32) interleave<float>(packing, values, cols, out, as_it_is);
       if (packing == Packing::f16) interleave<uint16_t>(packing, values, cols, out, f16_from_f32);
       if (packing == Packing::bf16) interleave<uint16_t>(packing, values, cols, out, bf16_from_f32);

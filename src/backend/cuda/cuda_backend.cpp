@@ -79,6 +79,14 @@ class CudaBackend final : public Backend {
     use_device(device_);
     return loader_.vector(values);
   }
+  int64_t matrix_bytes(int64_t rows, int64_t cols, DType type) const override {
+    const Layout layout = layout_of(format_of(type), rows, cols);
+    return layout.weight_bytes() + layout.all_scale_bytes();
+  }
+  MemoryLeft memory_left() const override {
+    use_device(device_);
+    return {memory_info().free_bytes, "the free memory of the GPU"};
+  }
   std::unique_ptr<Buffer> buffer(int64_t floats) override {
     auto b = std::make_unique<CudaBuffer>();
     const Stream queue = stream();

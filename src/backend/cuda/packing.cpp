@@ -7,6 +7,7 @@
 
 #include "krait/error.h"
 #include "src/base/weight_blocks.h"
+#include "src/base/weight_values.h"
 
 namespace krait::cuda {
 namespace {
@@ -87,14 +88,16 @@ class PlainRows {
       uint16_t* out = halves_.data() + r * padded_;
       if (cols > 0)
         std::memcpy(out, tensor_.data.data() + row * cols * 2, static_cast<size_t>(cols) * 2);
+      require_finite({out, static_cast<size_t>(cols)}, tensor_, row * cols, name_);
       std::fill(out + cols, out + padded_, uint16_t{0});
       return;
     }
     float* values = floats_.data() + r * padded_;
     if (cols > 0) copy_to_f32(tensor_, row * cols, cols, values, name_);
+    require_storable({values, static_cast<size_t>(cols)}, dtype_of(format_), tensor_, row * cols,
+                     name_);
     std::fill(values + cols, values + padded_, 0.0f);
     if (format_ == Format::f32) return;
-    if (format_ == Format::f16) require_f16_range({values, static_cast<size_t>(cols)}, name_);
     std::transform(values, values + padded_, halves_.data() + r * padded_,
                    format_ == Format::f16 ? f16_from_f32 : bf16_from_f32);
   }
