@@ -1,9 +1,5 @@
 #include "src/base/line_reader.h"
 
-#include <cerrno>
-
-#include <unistd.h>
-
 #include "krait/error.h"
 #include "src/base/file.h"
 #include "src/base/wait_for_input.h"
@@ -34,7 +30,8 @@ std::optional<std::string_view> LineReader::next() {
     }
     if (end != std::string::npos) {
       const size_t first = begin_;
-      begin_ = scanned_ = end == buffer_.size() ? end : end + 1;
+      has_end_ = end < buffer_.size();
+      begin_ = scanned_ = has_end_ ? end + 1 : end;
       ++line_;
       consumed_ += static_cast<int64_t>(begin_ - first);
       std::string_view line(buffer_.data() + first, length);
@@ -52,11 +49,8 @@ bool LineReader::fill() {
   begin_ = 0;
   scanned_ = buffer_.size();
   buffer_.resize(scanned_ + kReadBytes);
-  ssize_t got;
-  do got = ::read(descriptor_, buffer_.data() + scanned_, kReadBytes);
-  while (got < 0 && errno == EINTR);
-  buffer_.resize(scanned_ + static_cast<size_t>(got > 0 ? got : 0));
-  if (got < 0) throw_errno("read", source_);
+  const size_t got = read_some(descriptor_, buffer_.data() + scanned_, kReadBytes, source_);
+  buffer_.resize(scanned_ + got);
   at_end_ = got == 0;
   return true;
 }

@@ -32,6 +32,7 @@ class LineReader {
   std::optional<std::string_view> next();
 
   int64_t line() const noexcept { return line_; }            // of the last line that ended, from 1
+  bool line_has_end() const noexcept { return has_end_; }    // and was not cut off before it
   int64_t bytes_read() const noexcept { return consumed_; }  // up to its end
 
  private:
@@ -46,6 +47,7 @@ class LineReader {
   size_t begin_ = 0;    // of what is not returned yet, in buffer_
   size_t scanned_ = 0;  // no line ends before this place of buffer_
   bool at_end_ = false;
+  bool has_end_ = false;
   int64_t line_ = 0;
   int64_t consumed_ = 0;
 };

@@ -2,8 +2,9 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdio>
 #include <string>
+
+#include "src/base/file.h"
 
 namespace krait {
 
@@ -13,9 +14,10 @@ namespace krait {
 // It is locked, so that of two that write the same file at the same time the second is refused.
 class OutputFile {
  public:
-  // Throws InputError naming `path` when it cannot be created there, or another is writing it and
-  // does not finish within two seconds.
-  explicit OutputFile(std::string path);
+  // `mode`: who may do what with the file, less the process's umask. Throws InputError naming
+  // `path` when it cannot be created there, or another is writing it and does not finish within two
+  // seconds.
+  explicit OutputFile(std::string path, mode_t mode = 0666);
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
@@ -30,7 +32,7 @@ class OutputFile {
   // file or this one.
   void commit_durably();
 
-  bool is_open() const noexcept { return file_ != nullptr; }
+  bool is_open() const noexcept { return static_cast<bool>(file_); }
 
  private:
   void flush();
@@ -38,7 +40,8 @@ class OutputFile {
 
   std::string path_;
   std::string temporary_;
-  std::FILE* file_ = nullptr;
+  Descriptor file_, lock_;  // of the same open file: closing the first can fail, under the lock
+  std::string buffer_;
 };
 
 }  // namespace krait

@@ -2,10 +2,12 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
+#include <sstream>
 
 #include <fcntl.h>
 #include <unistd.h>
+
+#include "src/base/output_file.h"
 
 namespace krait::cli {
 namespace {
@@ -14,7 +16,8 @@ namespace fs = std::filesystem;
 
 constexpr size_t kMaxEntries = 1000;
 constexpr size_t kMaxEntryBytes = 64 << 10;
-constexpr int kOwnerOnly = 0600;
+constexpr size_t kMaxFileBytes = size_t{1} << 28;
+constexpr mode_t kOwnerOnly = 0600;
 
 // An entry on one line.
 std::string encoded(const std::string& entry) {
@@ -39,8 +42,11 @@ std::string decoded(const std::string& line) {
   return out;
 }
 
-bool write_all(int descriptor, const std::string& bytes) {
-  return ::write(descriptor, bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size());
+// Whether the file ends inside a line: whoever wrote last was not let finish.
+bool is_torn(int file) {
+  char last = '\n';
+  const off_t size = ::lseek(file, 0, SEEK_END);
+  return size > 0 && ::pread(file, &last, 1, size - 1) == 1 && last != '\n';
 }
 
 }  // namespace
@@ -56,9 +62,11 @@ std::string InputHistory::default_path() {
 }
 
 InputHistory::InputHistory(std::string path) : path_(std::move(path)) {
-  std::error_code ignored;
-  if (path_.empty() || !fs::is_regular_file(path_, ignored)) return;
-  std::ifstream file(path_);
+  std::istringstream file;
+  try {
+    if (!path_.empty()) file.str(read_text_file(path_, kMaxFileBytes));
+  } catch (const std::exception&) {  // without a history one can still talk
+  }
   size_t lines = 0;
   for (std::string line; std::getline(file, line); ++lines) {
     if (line.empty() || line.size() > kMaxEntryBytes) continue;
@@ -71,18 +79,15 @@ InputHistory::InputHistory(std::string path) : path_(std::move(path)) {
 }
 
 void InputHistory::shorten_file() const {
-  const std::string temporary = path_ + ".new";
-  const int file = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kOwnerOnly);
-  if (file < 0) return;
-  std::string all;
-  for (const std::string& entry : entries_) all += encoded(entry);
-  const bool written = write_all(file, all);
-  ::close(file);
-  std::error_code ignored;
-  if (written)
-    fs::rename(temporary, path_, ignored);
-  else
-    fs::remove(temporary, ignored);
+  try {
+    OutputFile file(path_, kOwnerOnly);
+    for (const std::string& entry : entries_) {
+      const std::string line = encoded(entry);
+      file.write(line.data(), line.size());
+    }
+    file.commit();
+  } catch (const std::exception&) {  // next time, then
+  }
 }
 
 void InputHistory::add(const std::string& entry) {
@@ -93,11 +98,13 @@ void InputHistory::add(const std::string& entry) {
   const fs::path folder = fs::path(path_).parent_path();
   if (fs::create_directories(folder, ignored))
     fs::permissions(folder, fs::perms::owner_all, ignored);
-  const int file =
-      ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, kOwnerOnly);
-  if (file < 0) return;
-  (void)write_all(file, encoded(entry));  // in one call, so that lines of two programs do not mix
-  ::close(file);
+  const Descriptor file(path_, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW, kOwnerOnly);
+  if (!file) return;
+  const std::string line = (is_torn(file.number()) ? "\n" : "") + encoded(entry);
+  try {
+    write_all(file.number(), line, path_);  // in one call: lines of two programs do not mix
+  } catch (const std::exception&) {         // it stays in this run's history
+  }
 }
 
 }  // namespace krait::cli

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "krait/error.h"
+#include "src/base/file.h"
 #include "src/cli/console.h"
 
 namespace krait::cli {
@@ -20,13 +21,9 @@ std::string without_last_newline(std::string text) {
 
 std::string read_file(const std::string& path) {
   const std::string what = "--file " + path;
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) throw InputError(fmt::format("{}: {}", what, std::strerror(errno)));
-  struct Closer {
-    int descriptor;
-    ~Closer() { ::close(descriptor); }
-  } closer = {descriptor};
-  return read_all(descriptor, what);
+  const Descriptor file(path, O_RDONLY);
+  if (!file) throw InputError(fmt::format("{}: {}", what, std::strerror(errno)));
+  return read_all(file.number(), what);
 }
 
 }  // namespace

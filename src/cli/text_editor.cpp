@@ -5,6 +5,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -24,12 +25,9 @@ class TemporaryFile {
  public:
   explicit TemporaryFile(const std::string& text)
       : path_((std::filesystem::temp_directory_path() / "krait-message-XXXXXX").string()) {
-    const int descriptor = ::mkstemp(path_.data());
-    if (descriptor < 0) throw_errno("create", path_);
-    const bool written =
-        ::write(descriptor, text.data(), text.size()) == static_cast<ssize_t>(text.size());
-    ::close(descriptor);
-    if (!written) throw_errno("write", path_);
+    const Descriptor file(::mkostemp(path_.data(), O_CLOEXEC));
+    if (!file) throw_errno("create", path_);
+    write_all(file.number(), text, path_);
   }
   ~TemporaryFile() { ::unlink(path_.c_str()); }
   TemporaryFile(const TemporaryFile&) = delete;

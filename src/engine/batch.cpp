@@ -6,7 +6,6 @@
 #include <unordered_map>
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "krait/error.h"
@@ -28,22 +27,17 @@ class Input {
  public:
   explicit Input(const std::string& path) {
     if (path == "-") return;
-    file_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (file_ < 0) throw_errno("open", path);
-    struct stat status {};
-    if (::fstat(file_, &status) == 0 && S_ISREG(status.st_mode)) bytes_ = status.st_size;
+    file_ = Descriptor(path, O_RDONLY);
+    if (!file_) throw_errno("open", path);
+    struct stat status = {};
+    if (::fstat(file_.number(), &status) == 0 && S_ISREG(status.st_mode)) bytes_ = status.st_size;
   }
-  ~Input() {
-    if (file_ >= 0) ::close(file_);
-  }
-  Input(const Input&) = delete;
-  Input& operator=(const Input&) = delete;
 
-  int descriptor() const noexcept { return file_ >= 0 ? file_ : STDIN_FILENO; }
+  int descriptor() const noexcept { return file_ ? file_.number() : STDIN_FILENO; }
   int64_t bytes() const noexcept { return bytes_; }  // 0: unknown
 
  private:
-  int file_ = -1;
+  Descriptor file_;
   int64_t bytes_ = 0;
 };
 

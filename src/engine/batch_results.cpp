@@ -6,11 +6,9 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "krait/error.h"
-#include "src/base/file.h"
 #include "src/base/line_reader.h"
 
 namespace krait {
@@ -41,48 +39,37 @@ std::string BatchResults::id_of(int64_t line, std::string_view text) {
 }
 
 BatchResults::BatchResults(const std::string& path)
-    : path_(path), descriptor_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
-  if (descriptor_ < 0) throw_errno("open", path);
-  try {
-    struct stat status {};
-    if (::fstat(descriptor_, &status) != 0) throw_errno("examine", path);
-    if (!S_ISREG(status.st_mode))
-      throw InputError("cannot write results to " + path + ": expected a regular file");
-    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
-      if (errno == EWOULDBLOCK)
-        throw InputError(path + " is being written by another process; wait for it or choose " +
-                         "another file");
-      throw_errno("lock", path);
-    }
-    read_existing();
-  } catch (...) {
-    ::close(descriptor_);
-    throw;
+    : path_(path), file_(path, O_RDWR | O_CREAT, 0666) {
+  if (!file_) throw_errno("open", path);
+  struct stat status = {};
+  if (::fstat(file_.number(), &status) != 0) throw_errno("examine", path);
+  if (!S_ISREG(status.st_mode))
+    throw InputError("cannot write results to " + path + ": expected a regular file");
+  if (::flock(file_.number(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK)
+      throw InputError(path + " is being written by another process; wait for it or choose " +
+                       "another file");
+    throw_errno("lock", path);
   }
+  if (status.st_size == 0) sync_folder_of(path);  // it may be new
+  read_existing();
   synced_ = std::chrono::steady_clock::now();
-}
-
-BatchResults::~BatchResults() {
-  if (descriptor_ >= 0) ::close(descriptor_);
 }
 
 // Leaves the descriptor behind the last whole line.
 void BatchResults::read_existing() {
-  LineReader lines(descriptor_, path_, kMaxLineBytes);
+  LineReader lines(file_.number(), path_, kMaxLineBytes);
   int64_t end = 0;
   while (const auto line = lines.next()) {
-    char newline = 0;
-    const bool whole =
-        ::pread(descriptor_, &newline, 1, lines.bytes_read() - 1) == 1 && newline == '\n';
-    if (!whole) {
+    if (!lines.line_has_end()) {
       repaired_bytes_ = lines.bytes_read() - end;
       break;
     }
     take(*line, lines.line());
     end = lines.bytes_read();
   }
-  if (repaired_bytes_ > 0 && ::ftruncate(descriptor_, end) != 0) throw_errno("repair", path_);
-  if (::lseek(descriptor_, end, SEEK_SET) < 0) throw_errno("seek in", path_);
+  if (repaired_bytes_ > 0 && ::ftruncate(file_.number(), end) != 0) throw_errno("repair", path_);
+  if (::lseek(file_.number(), end, SEEK_SET) < 0) throw_errno("seek in", path_);
 }
 
 void BatchResults::take(std::string_view result, int64_t number) {
@@ -125,20 +112,12 @@ bool BatchResults::is_finished(int64_t line, std::string_view text) const {
 }
 
 void BatchResults::append(std::string_view json) {
-  std::string line(json);
-  line += '\n';
-  std::string_view rest = line;
-  while (!rest.empty()) {
-    const ssize_t written = ::write(descriptor_, rest.data(), rest.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) throw_errno("write", path_);
-    rest.remove_prefix(static_cast<size_t>(written));
-  }
+  write_all(file_.number(), std::string(json) + '\n', path_);
   if (std::chrono::steady_clock::now() - synced_ > kSyncInterval) sync();
 }
 
 void BatchResults::sync() {
-  if (::fdatasync(descriptor_) != 0 && errno != EINVAL) throw_errno("write", path_);
+  if (::fdatasync(file_.number()) != 0 && errno != EINVAL) throw_errno("write", path_);
   synced_ = std::chrono::steady_clock::now();
 }
 

@@ -12,6 +12,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "src/base/file.h"
+
 namespace krait {
 
 class BatchResults {
@@ -20,9 +22,6 @@ class BatchResults {
   // by a crash is cut away. Throws InputError for a file that holds something else, that another
   // process is writing, or that cannot be written.
   explicit BatchResults(const std::string& path);
-  ~BatchResults();
-  BatchResults(const BatchResults&) = delete;
-  BatchResults& operator=(const BatchResults&) = delete;
 
   // The "id" of the result for a line of the input (from 1) of that text.
   static std::string id_of(int64_t line, std::string_view text);
@@ -46,7 +45,7 @@ class BatchResults {
   void sync();
 
   std::string path_;
-  int descriptor_ = -1;
+  Descriptor file_;
   std::vector<bool> finished_;                       // by line of the input: a bit for each
   std::unordered_map<int64_t, std::string> latest_;  // line -> id, of the last results on file
   std::deque<int64_t> latest_lines_;                 // oldest first

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "krait/error.h"
+#include "src/base/file.h"
 #include "src/engine/hub_cache.h"
 #include "src/formats/gguf.h"
 
@@ -41,10 +41,9 @@ std::unique_ptr<Tokenizer> from_file(const fs::path& path) {
   if (name.ends_with(".json")) return load_tokenizer_json(path.string());
   if (name.ends_with(".gguf")) return from_gguf(path.string());
   if (name.find(".model") == std::string::npos && is_file(path)) {
-    std::string start(4, '\0');
-    std::ifstream(path, std::ios::binary).read(start.data(), std::ssize(start));
+    const std::string start = first_bytes(path.string(), 4);
     if (start == "GGUF") return from_gguf(path.string());
-    if (start[0] == '{') return load_tokenizer_json(path.string());
+    if (start.starts_with('{')) return load_tokenizer_json(path.string());
   }
   return load_tokenizer_sentencepiece(path.string());
 }

@@ -3,8 +3,6 @@
 #include <array>
 #include <string_view>
 
-#include <unistd.h>
-
 #include "krait/error.h"
 #include "src/base/file.h"
 #include "src/base/json.h"
@@ -24,15 +22,6 @@ constexpr std::string_view kLegacyTorch =
     "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
 constexpr std::string_view kLfsPointer = "version https://git-lfs";
 constexpr std::array<std::string_view, 4> kWebPages = {"<!DOCTYPE", "<!doctype", "<html", "<?xml"};
-
-std::string first_bytes(const std::string& path, size_t count) {
-  const InputFile file(path);
-  std::string bytes(count, '\0');
-  const ssize_t got = ::pread(file.descriptor(), bytes.data(), bytes.size(), 0);
-  if (got < 0) throw_errno("read", path);
-  bytes.resize(static_cast<size_t>(got));
-  return bytes;
-}
 
 // The length of a JSON object, then the object.
 bool is_safetensors(std::string_view bytes) {

@@ -50,6 +50,23 @@ TEST(LineReader, LinesAreTheSameHoweverTheyArrive) {
   EXPECT_THAT(lines_of("a\n", 1), testing::ElementsAre("a"));
 }
 
+TEST(LineReader, TellsWhetherTheLastLineHasItsEnd) {
+  for (const bool torn : {false, true}) {
+    int ends[2];
+    ASSERT_EQ(::pipe(ends), 0);
+    const std::string text = torn ? "a\nb" : "a\nb\n";
+    ASSERT_EQ(::write(ends[1], text.data(), text.size()), static_cast<ssize_t>(text.size()));
+    ::close(ends[1]);
+    LineReader reader(ends[0], "pipe", 100);
+    ASSERT_EQ(reader.next(), "a");
+    EXPECT_TRUE(reader.line_has_end());
+    ASSERT_EQ(reader.next(), "b");
+    EXPECT_EQ(reader.line_has_end(), !torn);
+    EXPECT_EQ(reader.next(), std::nullopt);
+    ::close(ends[0]);
+  }
+}
+
 TEST(LineReader, ALineBeyondTheLimitIsRefusedByNumberAndPassedOver) {
   const auto refused = [](int line) {
     return testing::HasSubstr("pipe: line " + std::to_string(line) + " has more than 5 bytes");

@@ -60,6 +60,17 @@ TEST_F(ChatTerminal, TalksRemembersAndLeaves) {
   EXPECT_EQ(again.finish(), 0);
 }
 
+TEST_F(ChatTerminal, AHistoryThatEndsInsideALineIsGoneOnWithOnTheNext) {
+  folder_.write("krait/history", "one\ntor");
+  Terminal terminal(arguments(), home());
+  terminal.sees_prompt();
+  terminal.type("/undo\r");
+  terminal.sees_prompt();
+  terminal.type(kCtrlD);
+  EXPECT_EQ(terminal.finish(), 0);
+  EXPECT_EQ(read_file(history()), "one\ntor\n/undo\n");
+}
+
 TEST_F(ChatTerminal, KeepsNoHistoryWhereNoneIsWanted) {
   auto environment = home();
   environment.back().second = "1";
