@@ -43,6 +43,16 @@ class Checkpoint {
   // The tensor's bytes will not be read again soon: its pages may leave memory (a later read
   // brings them back from the file). Thread-safe.
   virtual void release(const Tensor& tensor) const noexcept = 0;
+
+  // To be called when all is read. Throws Failure naming a file that was changed or could not be
+  // read meanwhile: then what was read is of no checkpoint.
+  virtual void check_unchanged() const {}
 };
+
+// Files of a checkpoint are mapped into memory, and where one is cut short or its disk fails, the
+// system sends SIGBUS to whoever reads on. For a program's handler of that signal, given the
+// address: whether it is such a file's. Then it reads as zeros from now on and check_unchanged()
+// throws, so that the handler may return. Safe in a handler.
+bool survive_bus_error(const void* address) noexcept;
 
 }  // namespace krait

@@ -90,6 +90,7 @@ class EngineImpl final : public Engine {
     } catch (const InputError&) {  // only those who chat need to know
       chat_error_ = std::current_exception();
     }
+    files_.checkpoint->check_unchanged();
     files_.checkpoint.reset();  // everything needed is packed: the files may go
     load_ms_ = watch.ms();
   }

@@ -204,6 +204,7 @@ void Quantizer::produce(const GgufWeight& weight, DType type, const GgufSink& si
 }
 
 void Quantizer::advance(int64_t bytes) {
+  files_.checkpoint->check_unchanged();  // after the last piece, too: before the file gets its name
   if (options_.interrupt && options_.interrupt->load(std::memory_order_relaxed))
     throw Interrupted{};
   done_ += bytes;

@@ -55,6 +55,10 @@ class FileCheckpoint final : public Checkpoint {
       if (file.file.contains(tensor.data.data())) file.file.release(tensor.data);
   }
 
+  void check_unchanged() const override {
+    for (const WeightsFile& file : files_) file.file.check_unchanged();
+  }
+
  private:
   struct Located {
     const WeightsEntry* entry;

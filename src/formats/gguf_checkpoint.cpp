@@ -12,7 +12,8 @@ namespace {
 class GgufCheckpoint final : public Checkpoint {
  public:
   explicit GgufCheckpoint(const std::string& path)
-      : file_(path), contents_(parse_gguf(file_.bytes(), path)) {
+      : file_(path),
+        contents_(parse_mapped(file_, [&](auto bytes) { return parse_gguf(bytes, path); })) {
     for (const GgufEntry& entry : contents_.tensors) names_.push_back(entry.name);
   }
 
@@ -37,6 +38,7 @@ class GgufCheckpoint final : public Checkpoint {
   }
 
   void release(const Tensor& tensor) const noexcept override { file_.release(tensor.data); }
+  void check_unchanged() const override { file_.check_unchanged(); }
 
  private:
   MappedFile file_;

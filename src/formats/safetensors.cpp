@@ -338,7 +338,8 @@ std::vector<WeightsEntry> parse_safetensors(std::span<const std::byte> file,
 
 WeightsFile read_safetensors(const std::string& path) {
   WeightsFile weights(path, "safetensors");
-  weights.entries = parse_safetensors(weights.file.bytes(), path);
+  weights.entries =
+      parse_mapped(weights.file, [&](auto bytes) { return parse_safetensors(bytes, path); });
   return weights;
 }
 

@@ -143,10 +143,12 @@ class Placer {
 
 WeightsFile read_torch_file(const std::string& path) {
   WeightsFile weights(path, "PyTorch");
-  const TorchContent content = read_torch_container(weights.file.bytes(), path);
-  Placer placer(content, weights);
-  for (const NamedTensor& tensor : list_tensors(content.pickle, path))
-    weights.entries.push_back({std::string(tensor.name), placer.place(tensor), {}});
+  parse_mapped(weights.file, [&](std::span<const std::byte> bytes) {
+    const TorchContent content = read_torch_container(bytes, path);
+    Placer placer(content, weights);
+    for (const NamedTensor& tensor : list_tensors(content.pickle, path))
+      weights.entries.push_back({std::string(tensor.name), placer.place(tensor), {}});
+  });
   return weights;
 }
 

@@ -4,10 +4,13 @@
 #include <utility>
 #include <vector>
 
+#include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "krait/checkpoint.h"
 #include "krait/error.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/temp_folder.h"
@@ -87,6 +90,73 @@ int64_t resident_kilobytes(const MappedFile& file) {
       while (std::getline(maps, line))
         if (line.starts_with("Rss:")) return std::stoll(line.substr(4));
   return -1;
+}
+
+extern "C" void on_bus_error(int signal, siginfo_t* info, void*) {
+  if (!survive_bus_error(info->si_addr)) ::signal(signal, SIG_DFL);
+}
+
+class ScopedBusHandler {
+ public:
+  ScopedBusHandler() {
+    struct sigaction action = {};
+    action.sa_sigaction = on_bus_error;
+    action.sa_flags = SA_SIGINFO;
+    ::sigaction(SIGBUS, &action, &before_);
+  }
+  ~ScopedBusHandler() { ::sigaction(SIGBUS, &before_, nullptr); }
+
+ private:
+  struct sigaction before_ = {};
+};
+
+TEST(MappedFile, IsSurvivedWhenItIsCutShort) {
+  const ScopedBusHandler handler;
+  const test::TempFolder folder;
+  const std::string path = folder.write("a", std::string(1 << 20, 'x'));
+  const MappedFile other(folder.write("b", "bytes"));
+  MappedFile first(path);
+  const MappedFile file(std::move(first));
+  EXPECT_NO_THROW(file.check_unchanged());
+  EXPECT_EQ(file.bytes().back(), std::byte{'x'});
+  ASSERT_EQ(::truncate(path.c_str(), 100), 0);
+  EXPECT_EQ(file.bytes().back(), std::byte{0});
+  EXPECT_THAT(test::message_of<Failure>([&] { file.check_unchanged(); }),
+              AllOf(HasSubstr(path), HasSubstr("was changed")));
+  EXPECT_NO_THROW(other.check_unchanged());
+  EXPECT_EQ(text_of(other), "bytes");
+}
+
+// What a bad sector does: nobody has changed the file.
+TEST(MappedFile, TellsOfAPageThatCannotBeRead) {
+  const test::TempFolder folder;
+  const MappedFile file(folder.write("a", "some bytes"));
+  ASSERT_TRUE(survive_bus_error(file.bytes().data() + 3));
+  EXPECT_EQ(text_of(file), std::string(10, '\0'));
+  EXPECT_THAT(test::message_of<Failure>([&] { file.check_unchanged(); }),
+              AllOf(HasSubstr(file.path()), HasSubstr("cannot read")));
+}
+
+TEST(MappedFile, ABusErrorElsewhereIsNotItsOwn) {
+  const test::TempFolder folder;
+  const std::byte* gone = nullptr;
+  {
+    const MappedFile file(folder.write("a", "some bytes"));
+    gone = file.bytes().data();
+  }
+  EXPECT_FALSE(survive_bus_error(gone));
+  EXPECT_FALSE(survive_bus_error(nullptr));
+  EXPECT_FALSE(survive_bus_error(&folder));
+}
+
+TEST(MappedFile, FindsOutThatItWasWrittenTo) {
+  const test::TempFolder folder;
+  const std::string path = folder.write("a", "some bytes");
+  const MappedFile file(path);
+  const timespec times[2] = {{1, 0}, {2, 0}};
+  ASSERT_EQ(::utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
+  EXPECT_THAT(test::message_of<Failure>([&] { file.check_unchanged(); }), HasSubstr("was changed"));
+  EXPECT_THROW(parse_mapped(file, [](auto) -> int { throw InputError("a fault in it"); }), Failure);
 }
 
 TEST(MappedFile, ReleasesWholePagesInsideTheRange) {
