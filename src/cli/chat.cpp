@@ -237,7 +237,7 @@ std::string Chat::styled(const char* code, std::string_view text) const {
   return console_.colors() ? fmt::format("\x1b[{}m{}\x1b[0m", code, text) : std::string(text);
 }
 
-void Chat::show(std::string_view line) const { write_error(std::string(line) + "\n"); }
+void Chat::show(std::string_view line) const { write_error(fmt::format("{}\n", line)); }
 
 void Chat::note(std::string_view line) const {
   if (!settings_.quiet && !settings_.json) show(dim(line));

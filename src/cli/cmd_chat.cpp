@@ -80,7 +80,8 @@ class TypedInput {
   LineEditor editor_;
 };
 
-// A message or a command. Mistakes are told and the chat goes on.
+// A message or a command. Mistakes are told and the chat goes on; so are failures, where somebody
+// can do something about them.
 void handle(Chat& chat, const Message& message) {
   if (message.text.find_first_not_of(" \t\r\n") == std::string::npos) return;
   try {
@@ -91,6 +92,7 @@ void handle(Chat& chat, const Message& message) {
   } catch (const InputError& e) {
     spdlog::error("{}", e.what());
   } catch (const Failure& e) {
+    if (!chat.interactive()) throw;
     spdlog::error("{}", e.what());
   }
 }

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
@@ -17,7 +19,9 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "krait/checkpoint.h"
 #include "krait/error.h"
+#include "src/base/file.h"
 #include "src/base/wait_for_input.h"
 
 namespace krait::cli {
@@ -42,12 +46,30 @@ extern "C" void on_interrupt(int signal) {
   _exit(130);
 }
 
+extern "C" void on_bus_error(int signal, siginfo_t* info, void*) {
+  const int code = errno;
+  if (!survive_bus_error(info->si_addr)) ::signal(signal, SIG_DFL);  // it comes again, and kills
+  errno = code;
+}
+
+// The number of one that is closed would be given to the next file, and that would get our messages
+// or be read as input. The wrong way round, so that using it still fails.
+void fill_standard_descriptors() {
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(descriptor, F_GETFD) < 0)
+      (void)::open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 void handle_signals() {
   struct sigaction action = {};
   action.sa_handler = SIG_IGN;
   sigaction(SIGPIPE, &action, nullptr);
   sigaction(SIGXFSZ, &action, nullptr);
   tcgetattr(STDIN_FILENO, &terminal_at_start);
+  struct sigaction bus_error = {};
+  bus_error.sa_sigaction = on_bus_error;
+  bus_error.sa_flags = SA_SIGINFO;
+  sigaction(SIGBUS, &bus_error, nullptr);
   action.sa_handler = on_interrupt;  // without SA_RESTART: a blocked read must return
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     struct sigaction before = {};
@@ -66,6 +88,7 @@ spdlog::color_mode color_mode(const std::string& color) {
 }  // namespace
 
 Console::Console() {
+  fill_standard_descriptors();
   handle_signals();
   configure({});
 }
@@ -149,7 +172,7 @@ std::string read_some(int descriptor, const std::string& what) {
     if (!wait_for_input(descriptor, interrupt_requested)) throw Interrupted{};
     const ssize_t count = ::read(descriptor, block.data(), block.size());
     if (count >= 0) return {block.data(), static_cast<size_t>(count)};
-    if (errno != EINTR) throw InputError(fmt::format("{}: {}", what, std::strerror(errno)));
+    if (errno != EINTR) throw_errno("read", what);
   }
 }
 

@@ -21,13 +21,15 @@ struct Interrupted {};
 class Console {
  public:
   // Ignores SIGPIPE and SIGXFSZ: writing tells of them. The first SIGINT, SIGTERM or SIGHUP sets
-  // interrupted(), the second ends the process at once, with 130.
+  // interrupted(), the second ends the process at once, with 130. Survives SIGBUS where a file of a
+  // model is at fault.
   Console();
 
   // Log level and colours. Until then: warnings and errors, colours if standard error has them.
   void configure(const OutputFlags& flags);
 
-  // Writes to standard output at once. Throws ClosedPipe, and Failure for any other write error.
+  // Writes to standard output at once. Throws ClosedPipe, and Failure for any other write
+  // error.
   void write(std::string_view text);
 
   // One line of JSON. Text that is not valid UTF-8 is replaced character by character.
@@ -77,8 +79,8 @@ void write_error(std::string_view text) noexcept;
 // Columns of the terminal that a descriptor is; 80 where it does not tell.
 int terminal_width(int descriptor);
 
-// The next bytes from a descriptor, as soon as there are any; none at the end. Throws Interrupted;
-// a read error throws InputError with `what` in front.
+// The next bytes from a descriptor, as soon as there are any; none at the end. Throws Interrupted,
+// and for a read error like throw_errno; `what` names the source.
 std::string read_some(int descriptor, const std::string& what);
 
 // The same until the end.
