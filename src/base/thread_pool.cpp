@@ -40,6 +40,9 @@ ThreadPool::ThreadPool(int threads) : shares_(threads) {
   } catch (const std::system_error& error) {
     stop();
     throw Failure("cannot start " + std::to_string(threads) + " threads: " + error.what());
+  } catch (...) {
+    stop();
+    throw;
   }
 }
 

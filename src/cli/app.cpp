@@ -1,10 +1,13 @@
 #include "src/cli/app.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <exception>
 #include <new>
 
 #include <CLI/CLI.hpp>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include "krait/error.h"
 #include "src/cli/command.h"
@@ -133,11 +136,31 @@ int dispatch(int argc, const char* const* argv, Console& console) {
   return kExitBadInput;
 }
 
+int out_of_memory() {
+  write_error("error: out of memory\n");  // the log would need some
+  return kExitFailure;
+}
+
+std::terminate_handler terminate_before;
+
+// Memory may run out where nothing can be thrown: a JSON value needs some to be destroyed.
+[[noreturn]] void on_terminate() {
+  try {
+    if (const auto exception = std::current_exception()) std::rethrow_exception(exception);
+  } catch (const std::bad_alloc&) {
+    ::_exit(out_of_memory());
+  } catch (...) {
+  }
+  terminate_before();
+  std::abort();
+}
+
 }  // namespace
 
 int run(int argc, const char* const* argv) {
-  Console console;
+  terminate_before = std::set_terminate(on_terminate);
   try {
+    Console console;
     return dispatch(argc, argv, console);
   } catch (const ClosedPipe&) {
     return kExitSuccess;
@@ -147,8 +170,7 @@ int run(int argc, const char* const* argv) {
     spdlog::error("{}", e.what());
     return kExitBadInput;
   } catch (const std::bad_alloc&) {
-    spdlog::error("out of memory");
-    return kExitFailure;
+    return out_of_memory();
   } catch (const std::exception& e) {
     spdlog::error("{}", e.what());
     return kExitFailure;

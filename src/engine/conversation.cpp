@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "krait/error.h"
-#include "src/base/utf8.h"
 #include "src/base/clock.h"
+#include "src/base/utf8.h"
 #include "src/engine/answer.h"
 #include "src/engine/continuation.h"
 #include "src/engine/conversation_tree.h"
@@ -64,8 +64,8 @@ const ConversationBranch& Conversation::current() const {
 // The conversation up to `tip` and a message behind it, as the model is to see it.
 ChatText Conversation::render(const ConversationBranch& branch, int64_t tip,
                               std::string_view guarded) {
-  std::unique_ptr<Transcript> transcript = std::move(transcript_);  // gone, if this fails
-  transcript_ = std::make_unique<Transcript>();
+  std::unique_ptr<Transcript> transcript =
+      std::exchange(transcript_, std::make_unique<Transcript>());  // gone, if this fails
   std::vector<int64_t> added;
   int64_t from = tip;
   for (; from != 0 && from != transcript->tip; from = tree_->at(from).parent)
@@ -250,7 +250,8 @@ TurnResult Conversation::answer(int64_t message, const GenerateOptions& options,
   written.timings.decode_steps = session_->position() - start;
   written_ += std::ssize(written.ids);
   result.answer = std::move(written);
-  if (answer.ids().empty() && result.answer.finish_reason == FinishReason::interrupted) return result;
+  if (answer.ids().empty() && result.answer.finish_reason == FinishReason::interrupted)
+    return result;
   const size_t length = goes_back ? answer.go_back() : result.answer.text.size();
   ConversationNode node;
   node.kind = Kind::answer;

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cstring>
-#include <future>
 #include <vector>
 
 #include "krait/error.h"
 #include "src/base/quantize_blocks.h"
+#include "src/base/run_threads.h"
 #include "src/base/weight_values.h"
 
 namespace krait {
@@ -39,13 +39,8 @@ void encode_row(std::span<const float> row, DType type, std::byte* out) {
 template <class Work>
 void split(int64_t count, int threads, const Work& work) {
   const int64_t parts = std::clamp<int64_t>(threads, 1, count);
-  std::vector<std::future<void>> others;
-  for (int64_t part = 1; part < parts; ++part)
-    others.push_back(std::async(std::launch::async, [&work, count, part, parts] {
-      work(count * part / parts, count * (part + 1) / parts);
-    }));
-  work(0, count / parts);
-  for (std::future<void>& other : others) other.get();
+  run_threads(static_cast<int>(parts),
+              [&](int part) { work(count * part / parts, count * (part + 1) / parts); });
 }
 
 }  // namespace

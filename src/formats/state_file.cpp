@@ -4,11 +4,13 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <new>
 #include <span>
 #include <string_view>
 #include <utility>
 
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "krait/error.h"
 #include "krait/tensor.h"
@@ -93,10 +95,15 @@ std::string body_of(const SequenceState& state, const StateLayout& layout, DType
          transposed(logits, state.logits.size(), sizeof(float));
 }
 
+void require_memory(size_t result) {
+  if (ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation) throw std::bad_alloc();
+}
+
 std::string compressed(const std::string& body) {
   std::string frame(ZSTD_compressBound(body.size()), '\0');
   const size_t size =
       ZSTD_compress(frame.data(), frame.size(), body.data(), body.size(), kCompressionLevel);
+  require_memory(size);
   if (ZSTD_isError(size))
     throw Failure(std::string("zstd cannot compress the state: ") + ZSTD_getErrorName(size));
   frame.resize(size);
@@ -273,6 +280,7 @@ class Reader {
       refuse("the payload", std::to_string(frame.size()) + " bytes", "exactly one zstd frame");
     std::string body(wanted, '\0');
     const size_t got = ZSTD_decompress(body.data(), body.size(), frame.data(), frame.size());
+    require_memory(got);
     if (ZSTD_isError(got)) refuse("the payload", ZSTD_getErrorName(got), "a sound zstd frame");
     require("the payload", got, wanted);
     const size_t split = wanted - logits * sizeof(float);

@@ -2,6 +2,7 @@
 #include "src/tokenizer/regex.h"
 
 #include <array>
+#include <new>
 
 #include <pcre2.h>
 
@@ -31,6 +32,7 @@ std::unique_ptr<pcre2_real_code_8, Regex::Free> Regex::compile(const std::string
   std::unique_ptr<pcre2_real_code_8, Free> code(
       pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
                     PCRE2_UTF | PCRE2_UCP, &error, &offset, nullptr));
+  if (error == PCRE2_ERROR_HEAP_FAILED) throw std::bad_alloc();
   if (code == nullptr) {
     problem = message_of(error);
     return code;
@@ -56,7 +58,7 @@ Regex::Regex(const std::string& pattern) {
 
 Regex::Matcher::Matcher(const Regex& regex)
     : regex_(&regex), data_(pcre2_match_data_create(1, nullptr)) {
-  if (data_ == nullptr) throw Failure("out of memory for a regular expression");
+  if (data_ == nullptr) throw std::bad_alloc();
 }
 
 bool Regex::Matcher::find(std::string_view text, size_t from, Match& match) {
@@ -65,6 +67,7 @@ bool Regex::Matcher::find(std::string_view text, size_t from, Match& match) {
   const int count = run(regex_->code_.get(), subject, text.size(), from, PCRE2_NO_UTF_CHECK,
                         data_.get(), nullptr);
   if (count == PCRE2_ERROR_NOMATCH) return false;
+  if (count == PCRE2_ERROR_NOMEMORY) throw std::bad_alloc();
   // Zero means that there were more groups than places: the whole match is there all the same.
   if (count < 0) throw Failure("splitting the text failed: PCRE2: " + message_of(count));
   const PCRE2_SIZE* offsets = pcre2_get_ovector_pointer(data_.get());

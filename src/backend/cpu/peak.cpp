@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <numeric>
-#include <thread>
 #include <vector>
 
 #include "src/base/clock.h"
+#include "src/base/run_threads.h"
 
 namespace krait {
 namespace {
@@ -47,10 +47,7 @@ double measure_peak(const cpu::Kernels& kernels, int32_t threads, Arithmetic ari
   }
   std::vector<double> speeds(static_cast<size_t>(threads));
   const auto work = [&](int32_t thread) { speeds[thread] = iterations_per_second(kernel); };
-  std::vector<std::thread> workers;
-  for (int32_t thread = 1; thread < threads; ++thread) workers.emplace_back(work, thread);
-  work(0);
-  for (std::thread& worker : workers) worker.join();
+  run_threads(threads, work);
   return static_cast<double>(multiply_adds) * std::accumulate(speeds.begin(), speeds.end(), 0.0);
 }
 
