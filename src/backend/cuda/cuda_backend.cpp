@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 #include <utility>
 
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/step.h"
 #include "krait/error.h"
+#include "src/backend/cuda/arguments.h"
 #include "src/backend/cuda/drawing.h"
 #include "src/backend/cuda/measure.h"
 #include "src/backend/cuda/memory.h"
@@ -22,19 +22,6 @@ using krait::Rows, krait::Segment;
 
 constexpr int32_t kPrefillTokens = 2048;
 constexpr int64_t kReadBytes = int64_t{1} << 20;  // of a piece, while the one before is copied
-
-const CudaMatrix& get(const Matrix& m) noexcept { return static_cast<const CudaMatrix&>(m); }
-const float* get(const Vector* v) noexcept {
-  return v ? static_cast<const CudaVector*>(v)->data() : nullptr;
-}
-cuda::Rows get(Rows rows) noexcept { return {rows.data, rows.stride}; }
-cuda::States get(StateView state) noexcept { return {state.data, state.slot_stride}; }
-
-// Sizes fit: matrices were held to that when they were loaded, and steps have few tokens.
-int32_t narrow(int64_t value) noexcept {
-  KRAIT_CHECK(value >= 0 && value <= std::numeric_limits<int32_t>::max());
-  return static_cast<int32_t>(value);
-}
 
 constexpr int64_t bytes_of(int64_t floats) noexcept {
   return floats * static_cast<int64_t>(sizeof(float));
