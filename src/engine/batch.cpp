@@ -11,6 +11,7 @@
 #include "krait/error.h"
 #include "src/base/clock.h"
 #include "src/base/file.h"
+#include "src/base/hash.h"
 #include "src/base/line_reader.h"
 #include "src/engine/batch_request.h"
 #include "src/engine/batch_response.h"
@@ -41,6 +42,15 @@ class Input {
   int64_t bytes_ = 0;
 };
 
+// What other weights, or otherwise rounded ones, would change.
+uint64_t computed_by(Engine& engine) {
+  Hasher hash;
+  hash.add(engine.fingerprint());
+  hash.add(dtype_name(engine.model().weight_dtype()));
+  hash.add(dtype_name(engine.backend().info().act));
+  return hash.value();
+}
+
 class Batch {
  public:
   Batch(Engine& engine, const BatchOptions& options)
@@ -49,7 +59,8 @@ class Batch {
         input_(options.input),
         lines_(input_.descriptor(), options.input == "-" ? "standard input" : options.input,
                options.max_line_bytes, options.interrupt),
-        results_(options.results),
+        computed_by_(computed_by(engine)),
+        results_(options.results, computed_by_),
         scheduler_(engine, options.slots),
         format_(options.format) {
     progress_.finished = progress_.resumed = results_.found_finished();
@@ -104,7 +115,7 @@ class Batch {
     if (format_ == BatchFormat::automatic)
       format_ = line->front() == '{' ? BatchFormat::json : BatchFormat::text;
     if (results_.is_finished(lines_.line(), *line)) return true;
-    const std::string id = BatchResults::id_of(lines_.line(), *line);
+    const std::string id = BatchResults::id_of(lines_.line(), *line, computed_by_);
     try {
       submit({id, read_request(*line)});
     } catch (const InputError& e) {
@@ -170,6 +181,7 @@ class Batch {
   Stopwatch watch_;
   Input input_;
   LineReader lines_;
+  uint64_t computed_by_;
   BatchResults results_;
   Scheduler scheduler_;
   BatchFormat format_;

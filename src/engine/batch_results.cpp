@@ -23,23 +23,23 @@ constexpr size_t kRemembered = 1024;            // results whose input is compar
 constexpr std::chrono::seconds kSyncInterval{1};
 
 // FNV-1a, 64 bits: to notice an input that was edited, not an attack.
-uint64_t hash_of(std::string_view text) {
-  uint64_t hash = 0xcbf29ce484222325;
+uint64_t hash_of(std::string_view text, uint64_t computed_by) {
+  uint64_t hash = 0xcbf29ce484222325 ^ computed_by;
   for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
   return hash;
 }
 
 }  // namespace
 
-std::string BatchResults::id_of(int64_t line, std::string_view text) {
+std::string BatchResults::id_of(int64_t line, std::string_view text, uint64_t computed_by) {
   char id[64];
   std::snprintf(id, sizeof id, "krait-%lld-%016llx", static_cast<long long>(line),
-                static_cast<unsigned long long>(hash_of(text)));
+                static_cast<unsigned long long>(hash_of(text, computed_by)));
   return id;
 }
 
-BatchResults::BatchResults(const std::string& path)
-    : path_(path), file_(path, O_RDWR | O_CREAT, 0666) {
+BatchResults::BatchResults(const std::string& path, uint64_t computed_by)
+    : path_(path), file_(path, O_RDWR | O_CREAT, 0666), computed_by_(computed_by) {
   if (!file_) throw_errno("open", path);
   struct stat status = {};
   if (::fstat(file_.number(), &status) != 0) throw_errno("examine", path);
@@ -104,10 +104,10 @@ bool BatchResults::is_finished(int64_t line, std::string_view text) const {
   const auto index = static_cast<size_t>(line);
   if (index >= finished_.size() || !finished_[index]) return false;
   const auto latest = latest_.find(line);
-  if (latest != latest_.end() && latest->second != id_of(line, text))
+  if (latest != latest_.end() && latest->second != id_of(line, text, computed_by_))
     throw InputError(path_ + ": the result for line " + std::to_string(line) +
-                     " answers another text than that line has now; expected the input that the " +
-                     "file was begun with, or a new file");
+                     " answers another text than that line has now, or another model, --dtype or " +
+                     "--act computed it; expected what the file was begun with, or a new file");
   return true;
 }
 

@@ -215,6 +215,18 @@ TEST_F(BatchTest, AnotherInputForTheSameResultsIsRefused) {
   EXPECT_THAT(result.err, HasSubstr("line 2 answers another text"));
 }
 
+TEST_F(BatchTest, AnotherTypeOfWeightsOrActivationsForTheSameResultsIsRefused) {
+  write_file(input, "a\nb\n");
+  ASSERT_EQ(run(command({"--dtype", "bf16"})).exit_code, 0);
+  for (const std::vector<std::string>& other :
+       {std::vector<std::string>{}, {"--dtype", "q8_0"}, {"--dtype", "bf16", "--act", "bf16"}}) {
+    const Result result = run(command(other));
+    EXPECT_EQ(result.exit_code, 2);
+    EXPECT_THAT(result.err, HasSubstr("or another model, --dtype or --act computed it"));
+  }
+  EXPECT_EQ(run(command({"--dtype", "bf16", "-t", "1", "--slots", "2"})).exit_code, 0);
+}
+
 TEST_F(BatchTest, PromptsMayComeThroughAPipe) {
   write_file(input, "");
   auto arguments = command();
