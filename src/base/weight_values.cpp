@@ -1,6 +1,8 @@
 #include "src/base/weight_values.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -43,14 +45,37 @@ std::string place_of(const Tensor& tensor, int64_t index) {
   return to_string(place);
 }
 
-// All are looked at before one is looked for: so the compiler makes vectors of the loop.
+namespace {
+
+// Whether the bits of a value, without the sign, exceed those of `largest`, the largest allowed:
+// what is added then carries into the bit of the sign. Every weight comes by here at load, and this
+// becomes vectors.
+template <class Bits, class Value>
+bool any_exceeds(std::span<const Value> values, Bits largest) noexcept {
+  static_assert(sizeof(Bits) == sizeof(Value));
+  constexpr Bits kMagnitude = static_cast<Bits>(~Bits{0}) >> 1;
+  constexpr size_t kAtOnce = 64 / sizeof(Bits);
+  const auto carry = static_cast<Bits>(kMagnitude - largest);
+  const auto look_at = [&](size_t i) {
+    return static_cast<Bits>((std::bit_cast<Bits>(values[i]) & kMagnitude) + carry);
+  };
+  std::array<Bits, kAtOnce> carried{};
+  size_t i = 0;
+  for (; i + kAtOnce <= values.size(); i += kAtOnce)
+    for (size_t k = 0; k < kAtOnce; ++k) carried[k] |= look_at(i + k);
+  for (; i < values.size(); ++i) carried[0] |= look_at(i);
+  Bits all = 0;
+  for (const Bits bits : carried) all |= bits;
+  return all > kMagnitude;
+}
+
+}  // namespace
+
 void require_storable(std::span<const float> values, DType type, const Tensor& tensor,
                       int64_t first, const std::string& name) {
   const float largest = largest_of(type);
+  if (!any_exceeds(values, std::bit_cast<uint32_t>(largest))) return;
   const auto is_wrong = [largest](float value) { return !(std::fabs(value) <= largest); };
-  int wrong = 0;
-  for (const float value : values) wrong |= is_wrong(value);
-  if (!wrong) return;
   const auto at = std::find_if(values.begin(), values.end(), is_wrong);
   refuse(*at, type, tensor, first + (at - values.begin()), name);
 }
@@ -58,13 +83,9 @@ void require_storable(std::span<const float> values, DType type, const Tensor& t
 void require_finite(std::span<const uint16_t> halves, const Tensor& tensor, int64_t first,
                     const std::string& name) {
   const bool is_f16 = tensor.dtype == DType::f16;
-  const int16_t largest = is_f16 ? 0x7bff : 0x7f7f;
-  const auto is_wrong = [largest](uint16_t half) {
-    return static_cast<int16_t>(half & 0x7fff) > largest;
-  };
-  uint16_t wrong = 0;
-  for (const uint16_t half : halves) wrong = static_cast<uint16_t>(wrong | is_wrong(half));
-  if (!wrong) return;
+  const uint16_t largest = is_f16 ? 0x7bff : 0x7f7f;
+  if (!any_exceeds(halves, largest)) return;
+  const auto is_wrong = [largest](uint16_t half) { return (half & 0x7fff) > largest; };
   const auto at = std::find_if(halves.begin(), halves.end(), is_wrong);
   refuse(is_f16 ? f32_from_f16(*at) : f32_from_bf16(*at), tensor.dtype, tensor,
          first + (at - halves.begin()), name);
