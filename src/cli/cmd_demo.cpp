@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <limits>
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "krait/demo.h"
 #include "krait/error.h"
