@@ -1,8 +1,9 @@
 #include "src/cli/input_history.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <sstream>
+#include <string_view>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -33,7 +34,7 @@ std::string encoded(const std::string& entry) {
   return out + "\n";
 }
 
-std::string decoded(const std::string& line) {
+std::string decoded(std::string_view line) {
   std::string out;
   for (size_t i = 0; i < line.size(); ++i) {
     const bool escape = line[i] == '\\' && i + 1 < line.size();
@@ -62,13 +63,16 @@ std::string InputHistory::default_path() {
 }
 
 InputHistory::InputHistory(std::string path) : path_(std::move(path)) {
-  std::istringstream file;
+  std::string text;
   try {
-    if (!path_.empty()) file.str(read_text_file(path_, kMaxFileBytes));
+    if (!path_.empty()) text = read_text_file(path_, kMaxFileBytes);
   } catch (const std::exception&) {  // without a history one can still talk
   }
   size_t lines = 0;
-  for (std::string line; std::getline(file, line); ++lines) {
+  std::string_view rest = text;
+  for (; !rest.empty(); ++lines) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(rest.size(), line.size() + 1));
     if (line.empty() || line.size() > kMaxEntryBytes) continue;
     entries_.push_back(decoded(line));
     if (entries_.size() > 2 * kMaxEntries)

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <span>
-#include <sstream>
 
 namespace krait {
 namespace {
@@ -76,10 +76,14 @@ constexpr Range kUnknownToNormalizer[] = {
 // clang-format on
 
 std::string with_ranges(const char* property, std::span<const Range> ranges) {
-  std::ostringstream text;
-  text << property << std::hex;
-  for (const Range& range : ranges) text << "\\x{" << range.first << "}-\\x{" << range.last << '}';
-  return text.str();
+  std::string text = property;
+  char range_text[40];
+  for (const Range& range : ranges) {
+    std::snprintf(range_text, sizeof range_text, "\\x{%x}-\\x{%x}",
+                  static_cast<unsigned>(range.first), static_cast<unsigned>(range.last));
+    text += range_text;  // a stream would leave pieces out where memory runs out
+  }
+  return text;
 }
 
 // The ranges are in order.
