@@ -2,17 +2,19 @@
 """Trains a bundled model, `tales` (Mamba-1) or `tales-2` (Mamba-2): a small language model that
 writes in the manner of old tales, converses, and remembers what it is told.
 
-First the data, once, then the model, for a number of steps or of minutes:
+First the data, once; then a model of the books' text; then, from that model, conversations:
 
-  train/prepare.py --data books/ --out build/train-data
-  train_bundled.py --data build/train-data --work build/tales --out models/bundled/tales --steps 6000
-  train_bundled.py --kind mamba2 --data build/train-data --work build/t2 --out out/tales-2 --minutes 5
+  train/prepare.py --data books/ --out build/data
+  train_bundled.py --data build/data --work build/text --out build/text-model --text-share 1 --steps 6000
+  train_bundled.py --data build/data --work build/chat --out models/bundled/tales --init build/text-model --minutes 60
 
-Every batch holds text from the books and generated conversations (train/batches.py). --out always
-holds the last export. The same seed and data with --steps give the same batches; --resume goes on
-from the checkpoint in --work.
+A model that already predicts text learns to recall facts within minutes; one that starts with
+conversations hardly does. These grow harder whenever most answers are right (batches.LEVELS).
+With short ones facts are learned to be kept for long by dilation (train/dilation.py): the tokens of tales
+count as repeated. --out always holds the last export. --resume goes on from the checkpoint in --work.
 """
 import argparse
+import collections
 import ctypes
 import dataclasses
 import json
@@ -28,13 +30,15 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the loading processe
 
 import torch
 
-from train import batches, export, mamba1, mamba1_ops, mamba2, recall
+from train import batches, conversations, dilation, export, mamba1, mamba1_ops, mamba2, recall
+from train.curriculum import Curriculum, answers_right
 from train.held_out import held_out_loss
 
 CLIP_NORM = 1.0
-BETAS = (0.9, 0.95)
+BETAS = (0.9, 0.98)
+DECLINE_SHARE = 0.3
 FINAL_LR_SHARE = 0.02
-LOG_HEADER = "step,tokens,seconds,progress,learning_rate,train_loss,held_out_loss,held_out_bits_per_byte,recall"
+LOG_HEADER = "step,tokens,seconds,progress,learning_rate,level,text_loss,conversation_loss,held_out_bits_per_byte,recall"
 MAX_STEPS = 1_000_000
 FINISH_SHARE = 0.06  # of --minutes: for the last evaluation and export
 
@@ -51,18 +55,21 @@ def parse_arguments():
     add("--resume", action="store_true", help="continue from the checkpoint in --work")
     add("--steps", type=int, default=6000)
     add("--minutes", type=float, help="instead of --steps: all time there is, from start to last export")
-    add("--d-model", type=int, default=320)
+    add("--d-model", type=int, default=256)
     add("--n-layer", type=int, default=8)
     add("--d-state", type=int, help="default: 16, for mamba2 64")
-    add("--batch-tokens", type=int, default=16384)
-    add("--longest", type=int, default=16384, help="longest window in tokens")
-    add("--chat-share", type=float, default=0.65, help="share of conversations in a batch")
-    add("--learning-rate", type=float, default=2e-3)
-    add("--warmup", type=int, default=200, help="steps of linear warm-up")
-    add("--weight-decay", type=float, default=0.1)
-    add("--dropout", type=float, default=0.1, help="of what a block adds")
+    add("--batch-tokens", type=int, default=512)
+    add("--window", type=int, default=256, help="tokens of a window of text")
+    add("--text-share", type=float, default=0.25, help="share of text in the tokens of a batch; 1: nothing else")
+    add("--dilated", type=float, default=0.5, help="share of the conversations whose tales count as longer")
+    add("--dilated-tokens", type=int, default=32768, help="tokens that a conversation may then stand for")
+    add("--solved", type=float, default=0.8, help="share of right answers at which the next level begins")
+    add("--learning-rate", type=float, default=1e-3)
+    add("--warmup", type=int, default=50, help="steps of linear warm-up")
+    add("--weight-decay", type=float, default=0.02)
+    add("--dropout", type=float, default=0.0, help="of what a block adds")
     add("--seed", type=int, default=1)
-    add("--eval-seconds", type=float, default=40.0, help="between evaluations, each with an export")
+    add("--eval-seconds", type=float, default=300.0, help="between evaluations, each with an export")
     add("--save-minutes", type=float, default=5.0, help="between checkpoints")
     add("--eval-tokens", type=int, default=10000, help="distraction of the recall test")
     add("--workers", type=int, default=2, help="processes that make batches")
@@ -86,7 +93,7 @@ def keep_freed_memory():
 
 
 def make_model(args, vocab_size):
-    ops = mamba1_ops.Ops(args.kernels, args.device)
+    ops = dilation.DilatedOps(mamba1_ops.Ops(args.kernels, args.device))
     sizes = {"d_state": args.d_state} if args.d_state else {}
     if args.kind == "mamba1":
         return mamba1.Mamba1(mamba1.Shape(vocab_size, args.d_model, args.n_layer, **sizes), ops, args.dropout)
@@ -106,9 +113,9 @@ def make_optimizer(model, args):
 
 
 def learning_rate(step, progress, args):
-    """Linear warm-up, then a cosine over the progress of the whole training."""
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-    return args.learning_rate * min(1.0, (step + 1) / args.warmup) * (FINAL_LR_SHARE + (1 - FINAL_LR_SHARE) * cosine)
+    """Linear warm-up, then constant, and a linear decline over the last part of the training."""
+    decline = min(1.0, max(0.0, 1 - progress) / DECLINE_SHARE)
+    return args.learning_rate * min(1.0, (step + 1) / args.warmup) * max(FINAL_LR_SHARE, decline)
 
 
 class Clock:
@@ -132,35 +139,54 @@ class Progress:
 
     step: int = 0
     tokens: int = 0
+    level: int = 0
     seconds: float = 0.0
     log: list = dataclasses.field(default_factory=lambda: [LOG_HEADER])
 
 
 class Trainer:
-    def __init__(self, args, data, model, clock):
+    def __init__(self, args, data, model, clock, level):
         self.args, self.data, self.model, self.clock = args, data, model, clock
         self.optimizer = make_optimizer(model, args)
         self.progress = Progress()
-        self.losses = []  # of the steps since the last line of the log, on the device
+        self.losses = collections.defaultdict(list)  # since the last line of the log, on the device
+        self.curriculum = Curriculum(level, len(batches.LEVELS), args.solved)
+        self.generator = torch.Generator(args.device).manual_seed(args.seed)
         if args.resume:
             self.restore()
 
+    def text_loss(self, rows):
+        ids, targets = rows[:, :-1], rows[:, 1:]
+        return self.model.loss(ids, targets, torch.full(targets.shape, 1 / targets.numel(), device=rows.device))[0]
+
+    def conversation_loss(self, rows, weights, level):
+        """Where tales count as longer than they are, nothing is learned from their own tokens."""
+        tales = weights == conversations.TALE_WEIGHT
+        factors = dilation.factors(~tales, self.args.dilated, self.args.dilated_tokens, self.generator)
+        weights = torch.where(tales & (factors.amax(1, keepdim=True) > 1), 0.0, weights)
+        with self.model.ops.dilated(factors if tales.any() else None):
+            loss, right = self.model.loss(rows[:, :-1], rows[:, 1:], weights / weights.sum())
+        self.curriculum.count(level, *answers_right(right, weights >= conversations.ANSWER_WEIGHT))
+        return loss
+
     def step(self, batch, progress):
-        ids, targets, weights = (t.to(self.args.device, non_blocking=True) for t in batch)
+        text, *chat = (t.to(self.args.device, non_blocking=True) if torch.is_tensor(t) else t for t in batch)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.progress.step, progress, self.args)
-        with torch.autocast(self.args.device, torch.bfloat16):
-            loss = self.model.loss(ids, targets, weights)
-        loss.backward()
+        for name, loss, rows in (("text", self.text_loss, (text,)), ("conversations", self.conversation_loss, chat)):
+            if rows[0].numel():
+                with torch.autocast(self.args.device, torch.bfloat16):
+                    value = loss(*rows)
+                value.backward()
+                self.losses[name].append(value.detach())
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
         # A step whose gradient is not a number is left out, without waiting for the device to tell.
         self.optimizer.found_inf = (~torch.isfinite(norm)).float()
         self.optimizer.grad_scale = None
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.losses.append(loss.detach())
         self.progress.step += 1
-        self.progress.tokens += ids.numel()
+        self.progress.tokens += text.numel() + chat[0].numel()
 
     def measure(self, recall_count, tokens):
         self.model.eval()
@@ -172,14 +198,14 @@ class Trainer:
 
     def evaluate(self, progress, recall_count=50, tokens=2000):
         """A line of the log."""
-        loss, bits, share, _ = self.measure(recall_count, tokens)
+        _, bits, share, _ = self.measure(recall_count, tokens)
         self.progress.seconds = self.clock.seconds()
-        trained = torch.stack(self.losses).mean().item() if self.losses else math.nan
-        self.losses = []
+        trained = {k: torch.stack(v).mean().item() for k, v in self.losses.items()}
+        self.losses.clear()
         p = self.progress
         rate = learning_rate(p.step, progress, self.args)
-        line = (f"{p.step},{p.tokens},{p.seconds:.0f},{progress:.3f},{rate:.2e},{trained:.4f},{loss:.4f},{bits:.4f},"
-                f"{share:.3f}")
+        line = (f"{p.step},{p.tokens},{p.seconds:.0f},{progress:.3f},{rate:.2e},{self.curriculum.level.value},"
+                f"{trained.get('text', math.nan):.4f},{trained.get('conversations', math.nan):.4f},{bits:.4f},{share:.3f}")
         p.log.append(line)
         print(line, flush=True)
 
@@ -189,6 +215,7 @@ class Trainer:
             export.pack(self.args.out, self.args.pack)
 
     def save(self):
+        self.progress.level = self.curriculum.level.value
         content = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
                    "progress": dataclasses.asdict(self.progress)}
         path = self.args.work / "checkpoint.pt"
@@ -201,6 +228,7 @@ class Trainer:
         self.optimizer.load_state_dict(saved["optimizer"])
         self.progress = Progress(**saved["progress"])
         self.clock.before = self.progress.seconds
+        self.curriculum.level.value = self.progress.level
 
     def report(self):
         p, args = self.progress, self.args
@@ -210,6 +238,12 @@ class Trainer:
         facts["arguments"] = {k: str(v) if isinstance(v, pathlib.Path) else v for k, v in vars(args).items()}
         return facts
 
+    def show(self, speed):
+        """Waits for the device, so that it is never far behind the clock."""
+        losses = "".join(f"{k} {torch.stack(v[-100:]).mean().item():.3f}, " for k, v in self.losses.items())
+        print(f"[{self.clock.seconds():.0f} s] step {self.progress.step}: {losses}level {self.curriculum.level.value}, "
+              f"answers {self.curriculum.share():.1%}, {speed:,.0f} tokens/s", flush=True)
+
     def run(self, stream):
         evaluated = saved = time.monotonic()
         begun, at = time.monotonic(), self.progress.tokens
@@ -217,13 +251,10 @@ class Trainer:
             progress = self.clock.progress(self.progress.step)
             if progress >= 1.0:
                 break
-            stream.dataset.progress.value = progress
             self.step(batch, progress)
             now = time.monotonic()
             if self.progress.step % 100 == 0:
-                # Waits for the device, so that it is never far behind the clock.
-                print(f"step {self.progress.step} length {batch[0].shape[1]} loss {self.losses[-1].item():.3f} "
-                      f"{(self.progress.tokens - at) / (time.monotonic() - begun):,.0f} tokens/s", flush=True)
+                self.show((self.progress.tokens - at) / (time.monotonic() - begun))
                 begun, at = time.monotonic(), self.progress.tokens
             if now - evaluated > self.args.eval_seconds:
                 self.evaluate(progress)
@@ -258,14 +289,14 @@ def main():
     data = batches.Data(args.data)
     count = MAX_STEPS if args.minutes else args.steps
     clock = Clock(args, started)
-    dataset = batches.Batches(data, args.batch_tokens, args.longest, args.chat_share, args.seed, count)
+    dataset = batches.Batches(data, args.batch_tokens, args.window, args.text_share, args.seed, count)
 
     first = torch.load(args.work / "checkpoint.pt", weights_only=True)["progress"]["step"] if args.resume else 0
     stream = batches.loader(dataset, first, args.workers, pin=args.device != "cpu")
     model = make_model(args, data.tokenizer.get_vocab_size()).to(args.device)
     if args.init:
         export.load_weights(model, args.init)
-    trainer = Trainer(args, data, model, clock)
+    trainer = Trainer(args, data, model, clock, dataset.level)
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {data.facts['train_tokens']:,} tokens of text, "
           f"step {trainer.progress.step}, ready after {clock.seconds():.0f} s", flush=True)
     trainer.run(stream)

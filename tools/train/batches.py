@@ -1,7 +1,7 @@
-"""Training batches: rows of text from the books beside rows of conversations, of one length each.
+"""Training batches: windows of text from the books and conversations, both or one of them.
 
-Batch `index` depends on the seed, the index and the progress of training (0 to 1) only. Windows
-grow with progress: facts are first recalled over short distances.
+Conversations grow harder with the level that training has reached: first one fact, asked for at
+once; in the end six, between tales. Batch `index` depends on the seed, the index and the level only.
 """
 import json
 import multiprocessing
@@ -11,17 +11,19 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from . import conversations, corpus, passages
+from . import conversations, passages
+from .conversations import Level
 
-# Until this progress: lengths and their shares. Long windows teach to keep facts for long.
-LENGTHS = (
-    (0.25, {512: 1.0}),
-    (0.45, {512: 0.3, 1024: 0.7}),
-    (0.62, {512: 0.1, 1024: 0.2, 2048: 0.7}),
-    (0.80, {512: 0.1, 1024: 0.1, 2048: 0.2, 4096: 0.6}),
-    (9.00, {1024: 0.2, 4096: 0.2, 8192: 0.3, 16384: 0.3}),
+LEVELS = (
+    Level(length=64, facts=1),
+    Level(length=96, facts=2),
+    Level(length=160, facts=4, between=0.2),
+    Level(length=256, facts=3, tales=1, tale_tokens=60, between=0.2),
+    Level(length=384, facts=5, tales=2, tale_tokens=80, between=0.2),
+    Level(length=640, facts=6, tales=3, tale_tokens=150, between=0.2),
 )
-LONG = 4096  # windows longer than this come in batches of twice the tokens: few rows are noisy
+EARLIER_SHARE = 0.3  # of batches: of a lower level than the one reached
+EMPTY = torch.empty(0, 0, dtype=torch.int32)
 
 
 class Data:
@@ -37,47 +39,40 @@ class Data:
         self.passages.breaks = tuple(self.tokenizer.encode("\n").ids)
 
 
-def pick_length(progress, rng, longest):
-    shares = next(shares for until, shares in LENGTHS if progress < until)
-    fitting = {n: s for n, s in shares.items() if n <= longest} or {longest: 1.0}
-    total = sum(fitting.values())
-    return int(rng.choice(list(fitting), p=[s / total for s in fitting.values()]))
-
-
 class Batches(torch.utils.data.Dataset):
-    def __init__(self, data, tokens, longest, chat_share, seed, count):
-        self.data, self.tokens, self.longest = data, tokens, longest
-        self.chat_share, self.seed, self.count = chat_share, seed, count
-        self.progress = multiprocessing.Value("d", 0.0, lock=False)  # read by the loading processes
+    def __init__(self, data, tokens, window, text_share, seed, count):
+        self.data, self.tokens, self.window = data, tokens, window
+        self.text_share, self.seed, self.count = text_share, seed, count
+        self.level = multiprocessing.Value("i", 0, lock=False)  # read by the loading processes
         self.writer = None
 
     def __len__(self):
         return self.count
 
     def __getitem__(self, index):
-        """ids and targets (rows, length) int32, weights (rows, length); weights sum to 1."""
+        """text (rows, window + 1); conversations (rows, length + 1) with weights (rows, length) and
+        their level. Either may have no rows."""
         rng = np.random.default_rng([self.seed, index])
+        text = self._text(rng, int(self.tokens * self.text_share / self.window + rng.random()))
+        if self.text_share >= 1:
+            return text, EMPTY, EMPTY, 0
+        level = self.level.value
+        if level and rng.random() < EARLIER_SHARE:
+            level = int(rng.integers(level))
+        rows = max(1, round(self.tokens * (1 - self.text_share) / LEVELS[level].length))
+        return text, *self._conversations(f"{self.seed} {index}", LEVELS[level], rows), level
+
+    def _text(self, rng, rows):
+        starts = rng.integers(len(self.data.train) - self.window, size=rows)
+        windows = [self.data.train[s : s + self.window + 1].astype(np.int32) for s in starts]
+        return torch.from_numpy(np.stack(windows)) if rows else EMPTY
+
+    def _conversations(self, seed, level, rows):
         if self.writer is None:
             self.writer = passages.Writer(self.data.tokenizer)
-        length = pick_length(self.progress.value, rng, self.longest)
-        rows = max(1, self.tokens * (2 if length > LONG else 1) // length)
-        chats = int(rows * self.chat_share + rng.random())
-        ids = np.empty((rows, length + 1), np.int32)
-        weights = np.ones((rows, length), np.float32)
-        for row in range(rows):
-            if row < chats:
-                seed = f"{self.seed} {index} {row}"
-                tale_tokens = int(rng.choice((80, 150, 250, 400)))
-                ids[row], weights[row] = conversations.random_conversation(
-                    seed, self.data.passages, self.writer, length, tale_tokens)
-                # Long windows have fewer answers to a token.
-                heavy = weights[row] >= conversations.ANSWER_WEIGHT
-                weights[row][heavy] *= max(1.0, (length / 1024) ** 0.5)
-            else:
-                start = rng.integers(len(self.data.train) - length)
-                ids[row] = self.data.train[start : start + length + 1]
-        weights /= weights.sum()
-        return tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in (ids[:, :-1], ids[:, 1:], weights))
+        made = [conversations.random_conversation(f"{seed} {row}", self.data.passages, self.writer, level)
+                for row in range(rows)]
+        return tuple(torch.from_numpy(np.stack(part)) for part in zip(*made))
 
 
 def loader(batches, first, workers, pin):

@@ -4,16 +4,19 @@ A conversation is a list of turns (role, text, weight): the weight says how much
 to learn the text. What users say is hardly predictable and weighs little; answers to questions
 weigh most.
 """
+import dataclasses
 import random
 
 from . import small_tales, world
 
-USER_WEIGHT = 0.05
+USER_WEIGHT = 0.0
 TALE_WEIGHT = 0.5
 TALK_WEIGHT = 1.0
+NOTED_WEIGHT = 2.0
 ANSWER_WEIGHT = 6.0
 UNKNOWN_SHARE = 0.07
 BOOK_SHARE = 0.35  # of tales: from the books, else made
+MADE_TOKENS = 120  # tales that must be shorter are all from the books
 
 TELL_REQUESTS = ["Tell me a story about {a} and {b}.", "Tell me a tale about {a} and {b}.",
                  "A story about {a} and {b}, please.", "Do you know a story about {a} and {b}?",
@@ -26,12 +29,10 @@ ANY_REQUESTS = ["Tell me a story.", "Tell me a tale.", "Another one, please.", "
 BOOK_REQUESTS = ["Tell me an old tale about {a}.", "Read me something about {a}.",
                  "Read to me from the old books about {a}.", "What do the old books say about {a}?"]
 BOOK_ANY = ["Tell me an old tale.", "Read me something from the old books.", "Read to me.", "Read on.", "Go on."]
-TELLING = ["{f}", "{f}", "{f}", "Remember this: {f}", "Please remember: {f}", "Listen: {f}", "You should know this: {f}",
-           "I will tell you something. {f}"]
+TELLING = ["{f}", "{f}", "{f}", "Remember this: {f}", "Please remember: {f}", "Listen: {f}"]
 THAT = ["Please remember that {t}.", "Remember that {t}.", "Do not forget that {t}."]
-NOTED = ["I will remember that.", "I will remember.", "Very well, I will remember that.", "I shall not forget it."]
-NOTED_THAT = ["I will remember that {t}.", "Very well. I will remember that {t}."]
-ASKING = ["{q}", "{q}", "{q}", "Tell me, {l}", "Do you remember? {q}", "Now tell me: {q}", "One question: {q}"]
+NOTED = "I will remember that {t}."
+ASKING = ["{q}", "{q}", "{q}", "{q}", "Do you remember? {q}", "Now tell me: {q}"]
 TALK = [
     (("Hello!", "Hello.", "Good day!", "Good morning.", "Hi!"),
      ("Good day to you! Shall I tell you a story?", "Hello! What would you like to hear?")),
@@ -50,6 +51,17 @@ SYSTEM = ["You tell old tales and remember what you are told.", "You are a telle
           "Answer in short sentences.", "You are a kind old storyteller."]
 
 
+@dataclasses.dataclass(frozen=True)
+class Level:
+    """How hard it is to remember."""
+
+    length: int  # tokens of a conversation
+    facts: int  # told before they are asked for, at most
+    tales: int = 0  # turns of tales before they are asked for, at most
+    tale_tokens: int = 60  # of one from a book, at most
+    between: float = 0.0  # share of facts after which something else is said
+
+
 class Conversation:
     """Grows turn by turn. `passages` supplies text from the books (Passages of passages.py)."""
 
@@ -65,19 +77,13 @@ class Conversation:
     def system(self):
         self.turns.append(("system", self.rng.choice(SYSTEM), USER_WEIGHT))
 
-    def tell(self, facts):
+    def tell(self, fact):
+        """The answer repeats the fact: what it says and what the state has to keep is then learned in one place."""
         rng = self.rng
-        for fact in facts:
-            self.told[fact.question] = fact
-        if len(facts) == 1 and rng.random() < 0.3:
-            user = rng.choice(THAT).format(t=facts[0].that if facts[0].kind not in ("mine", "called")
-                                           else facts[0].statement[0].lower() + facts[0].statement[1:-1])
-        else:
-            user = rng.choice(TELLING).format(f=" ".join(f.statement for f in facts))
-        if len(facts) == 1 and rng.random() < 0.4:
-            self._say(user, rng.choice(NOTED_THAT).format(t=facts[0].that), TALK_WEIGHT)
-        else:
-            self._say(user, rng.choice(NOTED), TALK_WEIGHT)
+        self.told[fact.question] = fact
+        that = fact.that if fact.kind not in ("mine", "called") else f"my{fact.that[4:]}"
+        user = rng.choice(THAT).format(t=that) if rng.random() < 0.3 else rng.choice(TELLING).format(f=fact.statement)
+        self._say(user, NOTED.format(t=fact.that), NOTED_WEIGHT)
 
     def new_facts(self, count):
         facts = world.make_facts(self.rng, count, self.held_out)
@@ -85,7 +91,7 @@ class Conversation:
 
     def ask(self, fact, known=True):
         q = fact.question
-        user = self.rng.choice(ASKING).format(q=q, l=q[0].lower() + q[1:])
+        user = self.rng.choice(ASKING).format(q=q)
         self._say(user, fact.answer if known else fact.unknown, ANSWER_WEIGHT if known else TALK_WEIGHT)
 
     def ask_unknown(self):
@@ -98,7 +104,7 @@ class Conversation:
         self._say(self.rng.choice(said), self.rng.choice(answers), TALK_WEIGHT)
 
     def tale(self, max_tokens):
-        if self.passages and self.rng.random() < BOOK_SHARE:
+        if max_tokens < MADE_TOKENS or self.rng.random() < BOOK_SHARE:
             self._book_tale(max_tokens)
         else:
             self._made_tale()
@@ -130,44 +136,36 @@ class Conversation:
         self._say(request, ids, TALE_WEIGHT)
 
 
-def random_conversation(seed, passages, writer, length, tale_tokens=250):
-    """One conversation of at least `length` tokens: ids and weights, cut there. Facts are told early and
-    asked at all distances, most of them once."""
+def random_conversation(seed, passages, writer, level):
+    """ids and weights of one conversation, cut to the level's length. Rounds follow each other: facts
+    are told, tales and talk come between, all facts are asked for, and some of an earlier round."""
     talk = Conversation(seed, passages)
     rng = talk.rng
     out = writer.begin()
-    wanted = []  # (position from which to ask, fact)
 
-    def tell(count):
-        facts = talk.new_facts(count)
-        if facts:
-            talk.tell(facts)
-            for fact in facts:
-                wanted.append((len(out) + int((length - len(out)) * rng.random() ** 1.3), fact))
+    def write():
+        out.write(talk.turns)
+        talk.turns.clear()
 
     if rng.random() < 0.1:
         talk.system()
-    few = max(2, round((length / 256) ** 0.7 * 3))
-    for _ in range(rng.randint(1, few)):
-        tell(rng.choice((1, 1, 1, 2, 3)))
-    late = length - 25 * len(wanted) - 60
-    while len(out) < length:
-        out.write(talk.turns)
-        talk.turns.clear()
-        due = [w for w in wanted if w[0] <= len(out)] or (wanted if len(out) > late else [])
-        kind = rng.random()
-        if due and (kind < 0.7 or len(out) > late):
-            chosen = rng.choice(due)
-            wanted.remove(chosen)
-            talk.ask(chosen[1])
-            if rng.random() < 0.15:  # asked again later
-                wanted.append((len(out) + int((length - len(out)) * rng.random()), chosen[1]))
-        elif kind < 0.08:
-            tell(rng.choice((1, 1, 2)))
-        elif kind < 0.08 + UNKNOWN_SHARE:
-            talk.ask_unknown()
-        elif kind < 0.25:
-            talk.talk()
-        else:
-            talk.tale(min(tale_tokens, max(40, length // 6)))
-    return out.finish(length)
+    while len(out) <= level.length:
+        facts = talk.new_facts(rng.randint(1, level.facts))
+        old = [f for f in talk.told.values() if f not in facts]
+        for fact in facts:
+            talk.tell(fact)
+            if rng.random() < level.between:
+                talk.talk()
+        for _ in range(rng.randint(level.tales > 0, level.tales)):
+            write()
+            if rng.random() < 0.15:
+                talk.talk()
+            talk.tale(level.tale_tokens)
+        asked = facts + rng.sample(old, min(len(old), rng.randint(0, 2)))
+        rng.shuffle(asked)
+        for fact in asked:
+            talk.ask(fact)
+            if rng.random() < UNKNOWN_SHARE:
+                talk.ask_unknown()
+        write()
+    return out.finish(level.length)

@@ -8,10 +8,9 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 
 END_OF_TEXT = "<|endoftext|>"
 END_OF_TEXT_ID = 0
-ROLE_IDS = {"user": 1, "assistant": 2, "system": 3}  # <|user|> and so on begin a turn
+ROLES = {role: f"<|{role}|>" for role in ("user", "assistant", "system")}  # begin a turn
 END_OF_TURN = "<|end|>"
-END_OF_TURN_ID = 4
-SPECIAL = [END_OF_TEXT, *(f"<|{role}|>" for role in ROLE_IDS), END_OF_TURN]  # in the order of their ids
+TURN_MARKERS = [*ROLES.values(), END_OF_TURN]
 HELD_OUT_SHARE = 0.03  # of every book, from its end
 MIN_DOCUMENT_CHARS = 1500
 MAX_HEADING_CHARS = 90
@@ -90,15 +89,30 @@ def train_tokenizer(documents, vocab_size):
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=[AddedToken(token, special=True, normalized=False) for token in SPECIAL],
+        vocab_size=vocab_size - len(TURN_MARKERS),
+        special_tokens=[special(END_OF_TEXT)],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
     tokenizer.train_from_iterator(documents, trainer)
-    if [tokenizer.token_to_id(t) for t in SPECIAL] != [*range(len(SPECIAL))] or tokenizer.get_vocab_size() != vocab_size:
+    add_turn_markers(tokenizer)
+    if tokenizer.token_to_id(END_OF_TEXT) != END_OF_TEXT_ID or tokenizer.get_vocab_size() != vocab_size:
         raise SystemExit("the trained vocabulary is not what was asked for; is there enough text?")
     return tokenizer
+
+
+def special(token):
+    return AddedToken(token, special=True, normalized=False)
+
+
+def add_turn_markers(tokenizer):
+    """After all other tokens, so that text keeps its ids."""
+    tokenizer.add_special_tokens([special(t) for t in TURN_MARKERS])
+
+
+def end_ids(tokenizer):
+    """Tokens that end an answer."""
+    return [END_OF_TEXT_ID, tokenizer.token_to_id(END_OF_TURN)]
 
 
 def encode_documents(tokenizer, documents):

@@ -46,9 +46,12 @@ class DilatedOps:
     def __getattr__(self, name):
         return getattr(self.inner, name)
 
+    def dilate(self, dt):
+        return dt if self.factors is None else dt * self.factors[..., None]
+
     def selective_scan(self, u, dt_raw, z, B, C, A, D, dt_bias, h0):
         if self.factors is not None:
-            dt = (F.softplus(dt_raw + dt_bias) * self.factors[..., None]).clamp_min(LEAST_DT)
+            dt = self.dilate(F.softplus(dt_raw + dt_bias)).clamp_min(LEAST_DT)
             dt_raw = dt + torch.log(-torch.expm1(-dt))  # what softplus turns into dt
             dt_bias = torch.zeros_like(dt_bias)
         return self.inner.selective_scan(u, dt_raw, z, B, C, A, D, dt_bias, h0)

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from train import batches, export, mamba1, mamba1_ops, mamba2, recall
+from train import batches, corpus, export, mamba1, mamba1_ops, mamba2, recall
 from train.held_out import held_out_loss
 
 PROMPTS = ("Once upon a time", "There was once a", "One day", "The king", "Long ago")
@@ -38,7 +38,7 @@ def load_model(folder, kernels, device):
     return model.to(device).eval()
 
 
-def sample(model, prompts, count, seed, device, temperature=0.8):
+def sample(model, prompts, count, seed, ends, device, temperature=0.8):
     """Continuations of prompts of equal length (rows, tokens), as lists of ids."""
     generator = torch.Generator().manual_seed(seed)
     state, pending = model.initial_state(len(prompts), device), torch.tensor(prompts, device=device)
@@ -49,7 +49,7 @@ def sample(model, prompts, count, seed, device, temperature=0.8):
             logits = model.head(hidden[:, -1]).float().cpu()
             chosen = torch.multinomial(torch.softmax(logits / temperature, -1), 1, generator=generator)
             for row, token in enumerate(chosen[:, 0].tolist()):
-                ended[row] |= token in export.EOS
+                ended[row] |= token in ends
                 if not ended[row]:
                     rows[row].append(token)
             pending = chosen.to(device)
@@ -87,7 +87,7 @@ def report_copying(model, data, args):
     samples = []
     for seed, prompt in enumerate(PROMPTS):
         ids = data.tokenizer.encode(prompt).ids
-        samples += [ids + row for row in sample(model, [ids] * args.samples, 300, seed, args.device)]
+        samples += [ids + row for row in sample(model, [ids] * args.samples, 300, seed, corpus.end_ids(data.tokenizer), args.device)]
     lengths, at = longest_common_spans(samples, data.train)
     order = np.argsort(lengths)[::-1]
     print(f"longest spans shared with the training text, of {len(samples)} samples of up to 300 tokens: "

@@ -10,7 +10,6 @@ from safetensors.torch import save_file
 from . import corpus, mamba1
 
 CHAT_TEMPLATE = pathlib.Path(__file__).with_name("chat_template.jinja")
-EOS = [corpus.END_OF_TEXT_ID, corpus.END_OF_TURN_ID]
 # Parameters of the recurrence stay float32: they are few and enter exponentials.
 FLOAT32_SUFFIXES = ("A_log", "D", "dt_bias")
 
@@ -23,7 +22,7 @@ def round_weights(model):
                 parameter.copy_(parameter.bfloat16())
 
 
-def config_of(shape):
+def config_of(shape, eos):
     common = {
         "vocab_size": shape.vocab_size,
         "hidden_size": shape.d_model,
@@ -43,7 +42,7 @@ def config_of(shape):
         "rescale_prenorm_residual": False,
         "use_cache": True,
         "bos_token_id": corpus.END_OF_TEXT_ID,
-        "eos_token_id": EOS,
+        "eos_token_id": eos,
         "pad_token_id": corpus.END_OF_TEXT_ID,
         "tie_word_embeddings": True,
         "torch_dtype": "bfloat16",
@@ -55,20 +54,21 @@ def config_of(shape):
             "head_dim": shape.head_dim, "n_groups": 1, "chunk_size": 64, "rms_norm": True, **common}
 
 
-def generation_config():
+def generation_config(eos):
     token = corpus.END_OF_TEXT_ID
-    return {"bos_token_id": token, "eos_token_id": EOS, "pad_token_id": token,
+    return {"bos_token_id": token, "eos_token_id": eos, "pad_token_id": token,
             "do_sample": True, "temperature": 0.8, "top_p": 0.95}
 
 
-def tokenizer_config():
+def tokenizer_config(tokenizer):
     token = corpus.END_OF_TEXT
     options = {"lstrip": False, "rstrip": False, "normalized": False, "single_word": False, "special": True}
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "add_prefix_space": False,
         "add_bos_token": False,
-        "added_tokens_decoder": {str(i): {"content": t, **options} for i, t in enumerate(corpus.SPECIAL)},
+        "added_tokens_decoder": {str(tokenizer.token_to_id(t)): {"content": t, **options}
+                                 for t in (token, *corpus.TURN_MARKERS)},
         "bos_token": token,
         "eos_token": token,
         "pad_token": token,
@@ -90,8 +90,9 @@ def write_folder(folder, model, tokenizer, log_lines, report):
     weights.chmod(0o644)  # save_file makes it private to its owner
     tokenizer.save(str(folder / "tokenizer.json"))
     shutil.copyfile(CHAT_TEMPLATE, folder / "chat_template.jinja")
-    for file, content in (("config.json", config_of(model.shape)), ("generation_config.json", generation_config()),
-                          ("tokenizer_config.json", tokenizer_config()), ("training.json", report)):
+    eos = corpus.end_ids(tokenizer)
+    for file, content in (("config.json", config_of(model.shape, eos)), ("generation_config.json", generation_config(eos)),
+                          ("tokenizer_config.json", tokenizer_config(tokenizer)), ("training.json", report)):
         (folder / file).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     (folder / "training_log.csv").write_text("\n".join(log_lines) + "\n", encoding="utf-8")
 
@@ -105,6 +106,10 @@ def pack(folder, file):
 
 
 def load_weights(model, folder):
+    """Embeddings that the file lacks, those of tokens added since, keep what they start with."""
     from safetensors.torch import load_file
 
-    model.load_state_dict({k: v.float() for k, v in load_file(pathlib.Path(folder) / "model.safetensors").items()})
+    tensors = {k: v.float() for k, v in load_file(pathlib.Path(folder) / "model.safetensors").items()}
+    known, own = tensors["backbone.embeddings.weight"], model.backbone.embeddings.weight.detach()
+    tensors["backbone.embeddings.weight"] = torch.cat([known, own[len(known) :].to(known.device)])
+    model.load_state_dict(tensors)

@@ -19,5 +19,5 @@ def held_out_loss(model, data, device):
     with torch.no_grad():
         for ids, targets in pairs:
             weights = torch.ones(targets.shape, device=device)
-            total += model.loss(ids.to(device), targets.to(device), weights).item()
+            total += model.loss(ids.to(device), targets.to(device), weights)[0].item()
     return total / count, total / data.facts["held_out_bytes"] / math.log(2)

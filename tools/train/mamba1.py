@@ -138,9 +138,13 @@ class LanguageModel(nn.Module):
         return self.head(hidden), state
 
     def loss(self, ids, targets, weights):
-        """Weighted sum of the losses of rows that each start from an empty state."""
-        logits = self.head(self.hidden(ids)[0])
-        return self.ops.cross_entropy(logits.flatten(0, 1), targets.flatten(), weights.flatten())
+        """Weighted sum of the losses of rows that each start from an empty state, and which targets
+        were the likeliest tokens. Nothing is computed for targets of weight 0: they count as right."""
+        asked = weights > 0
+        logits = self.head(self.hidden(ids)[0][asked])
+        right = torch.ones_like(asked)
+        right[asked] = logits.detach().argmax(-1) == targets[asked]
+        return self.ops.cross_entropy(logits, targets[asked], weights[asked]), right
 
 
 def Mamba1(shape, ops, dropout=0.0):

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 KERNEL_LANES = 16
 KERNEL_D_STATE = 16
 KERNEL_D_CONV = 4
+NO_LOGIT = -1e4  # of tokens that only fill the last lanes
 KERNEL_DTYPES = (torch.float32, torch.bfloat16)
 
 
@@ -159,6 +160,10 @@ class Ops:
     def _usable(self, x, fits):
         return self.kernels is not None and fits and x.device.type == "cpu" and x.dtype in KERNEL_DTYPES
 
+    def dilate(self, dt):
+        """See dilation.py."""
+        return dt
+
     def causal_conv_silu(self, x, weight, bias, prefix=None):
         """`prefix` None: nothing before the first column."""
         if prefix is None and "causal_conv_silu" in self.triton:
@@ -186,7 +191,8 @@ class Ops:
         """The weighted sum of the losses; may use up the logits."""
         if "cross_entropy" in self.triton:
             return self.triton["cross_entropy"](logits, targets, weights)
-        if self._usable(logits, logits.shape[1] % KERNEL_LANES == 0):
+        if self._usable(logits, True):
+            logits = F.pad(logits, (0, -logits.shape[1] % KERNEL_LANES), value=NO_LOGIT)
             return _CrossEntropyKernel.apply(self.kernels, logits, targets.long(), weights)
         return cross_entropy_plain(logits, targets, weights)
 

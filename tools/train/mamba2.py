@@ -123,7 +123,7 @@ class Mamba2Mixer(nn.Module):
         convolved = self.ops.causal_conv_silu(xBC, self.conv1d.weight[:, 0].t(), self.conv1d.bias, conv_state)
         x, B, C = convolved.split([shape.d_inner, shape.d_state, shape.d_state], dim=-1)
         x = x.unflatten(-1, (shape.n_heads, shape.head_dim))
-        dt = F.softplus(dt.float() + self.dt_bias)
+        dt = self.ops.dilate(F.softplus(dt.float() + self.dt_bias))
         if ssm_state is None:
             ssm_state = torch.zeros(x.shape[0], shape.n_heads, shape.head_dim, shape.d_state, device=x.device)
         A = -torch.exp(self.A_log)

@@ -12,6 +12,8 @@ class Writer:
 
     def __init__(self, tokenizer):
         self.tokenizer, self.cache = tokenizer, {}
+        self.begins = {role: tokenizer.token_to_id(token) for role, token in corpus.ROLES.items()}
+        self.end = tokenizer.token_to_id(corpus.END_OF_TURN)
         self.ids, self.weights = [], []
 
     def begin(self):
@@ -32,10 +34,10 @@ class Writer:
     def write(self, turns):
         for role, content, weight in turns:
             ids = self.encode(content) if isinstance(content, str) else content
-            self.ids.append(corpus.ROLE_IDS[role])
+            self.ids.append(self.begins[role])
             self.weights.append(0.0)
             self.ids.extend(ids)
-            self.ids.append(corpus.END_OF_TURN_ID)
+            self.ids.append(self.end)
             self.weights.extend([weight] * (len(ids) + 1))
 
     def finish(self, length):

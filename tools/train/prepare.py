@@ -13,6 +13,7 @@ import re
 import sys
 
 import numpy as np
+from tokenizers import Tokenizer
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from train import corpus, passages
@@ -35,10 +36,15 @@ def main():
     parser.add_argument("--data", required=True, help="folder of .txt books")
     parser.add_argument("--out", required=True, type=pathlib.Path)
     parser.add_argument("--vocab-size", type=int, default=4096)
+    parser.add_argument("--tokenizer", help="tokenizer.json to keep; the turn markers it lacks are added")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     books = corpus.read_corpus(args.data)
-    tokenizer = corpus.train_tokenizer(books.train, args.vocab_size)
+    if args.tokenizer:
+        tokenizer = Tokenizer.from_file(args.tokenizer)
+        corpus.add_turn_markers(tokenizer)
+    else:
+        tokenizer = corpus.train_tokenizer(books.train, args.vocab_size)
     tokenizer.save(str(args.out / "tokenizer.json"))
     train, starts = corpus.encode_documents(tokenizer, books.train)
     held_out, _ = corpus.encode_documents(tokenizer, books.held_out)

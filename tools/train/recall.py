@@ -21,7 +21,7 @@ def make_conversation(data, seed, turns=0, tokens=0):
 
     facts = conversations.world.make_facts(talk.rng, FACTS, held_out=True)
     for fact in facts:
-        talk.tell([fact])
+        talk.tell(fact)
         write()
     told, turn = len(writer), 0
     while turn < turns or len(writer) - told < tokens:

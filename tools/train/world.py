@@ -11,38 +11,38 @@ import zlib
 HELD_OUT_EVERY = 8
 
 PEOPLE = """king queen prince princess miller baker smith tailor shepherd fisherman hunter witch wizard
-giant dwarf soldier sailor gardener cook farmer merchant beggar minstrel weaver cobbler knight woodcutter
-goose-girl innkeeper ferryman clockmaker herdsman""".split()
-ANIMALS = """fox wolf bear hare hedgehog raven owl swan goose cat dog mouse frog stag horse donkey goat
-cow lion eagle crow sparrow hen cock squirrel otter badger snake fish lamb""".split()
-ADJECTIVES = """golden silver iron copper wooden old little red blue green black white broken magic
-crystal stone rusty shining round heavy""".split()
-THINGS = """key ring cup crown sword lamp box mirror bell spoon comb needle book harp drum coin chest
-lantern horn flute kettle basket apple egg shoe glove ladder rope hammer candle purse feather stone
-button bottle whistle spindle shield""".split()
+giant dwarf soldier sailor gardener cook farmer merchant beggar knight""".split()
+ANIMALS = """fox wolf bear hare raven swan goose cat dog mouse frog stag horse donkey goat cow lion eagle
+crow sparrow hen cock badger snake fish lamb""".split()
+ADJECTIVES = """golden silver iron copper wooden old little red blue green black white broken magic stone
+rusty shining round heavy""".split()
+THINGS = """key ring cup crown sword lamp box mirror bell spoon comb needle book harp drum coin chest horn
+flute basket apple egg shoe glove ladder rope hammer candle purse feather stone button bottle whistle
+shield knife fork plate pot jug ball bag sack bow arrow axe stick wand chain pearl ruby diamond jewel
+belt clock letter map picture pen carpet wheel pipe fiddle violin doll hook nail leaf flower rose seed
+bone shell cage pillow saddle bucket""".split()
 RELATIONS = "under behind beside in near by".split()
 PLACES = """mill well bridge forest castle tower garden stable barn river lake mountain cave church inn
-kitchen cellar oak hill meadow gate chapel orchard forge market harbour lighthouse cottage haystack wall
-pond willow valley spring island""".split()
+kitchen cellar oak hill meadow gate forge market lighthouse cottage wall pond willow valley spring island
+shore road field village city ship boat house palace tree rock door stairs table bed fire shop tent
+fence hedge fountain beach hut cliff cupboard throne stove cart carriage nest sea wood bush yard temple
+tomb""".split()
 COLOURS = "red blue green yellow white black brown grey purple golden silver orange pink scarlet".split()
-GARMENTS = "cloak hat dress coat hood apron scarf ribbon shirt belt".split()
-FOODS = """honey cakes|fresh bread|red apples|cheese|plum pudding|hot soup|nuts|cherries|roast goose|
-pancakes|strawberries|milk|gingerbread|porridge|blackberries|pears|butter|sausages|fish|sweet grapes|carrots|
-mushrooms|barley|salt|turnips""".replace("\n", "").split("|")
+GARMENTS = "cloak hat dress coat hood scarf shirt belt".split()
+FOODS = """bread cheese milk honey apples nuts cakes butter eggs meat soup fish pears cherries water wine
+tea sugar salt porridge beans corn cream figs""".split()
 NUMBERS = "two three four five six seven eight nine ten eleven twelve twenty thirty forty".split()
-HERDS = "cats dogs horses geese sheep goats hens cows pigs daughters sons brothers sisters ships servants bees".split()
+HERDS = """cats dogs horses sheep goats hens cows pigs daughters sons brothers sisters ships servants
+bees""".split()
 OWNED = "dog cat horse ship sword daughter son sister brother donkey goose cow".split()
-NAMES = """Anna Hans Gretel Peter Rose Jack Lily Tom Clara Martin Ella Karl Heidi Fritz Marie Otto Johanna
-William Emma George Alice Arthur Agnes Robert Lucy Henry Margaret Edward Catherine Simon Barbara Philip
-Dorothy Thomas Helen Richard Edith Walter Mabel Oliver Nora Hugh Ruth Roger Jane Stephen Susan Andrew
-Bridget Conrad Ursula Felix Greta Ivan Olga Boris Vera Nils Ingrid Lars Sigrid Olaf Freya Bruno Elsa Marco
-Bianca Paolo Lucia Pedro Carmen Diego Isabel Pierre Colette Jules Yvette Rufus Tilda Magnus Wanda Casper
-Melchior Rosalind Gilbert Winifred Ambrose Celia Barnaby Hester Silas Phoebe Tobias Judith Leopold Matilda
-Theodor Hedwig Sebastian Flora Valentin Beatrice Gustav Amelia""".split()
-SYLLABLES = "ba bel bor dan del dor fa fen fin gal gor hal il ka kel lan lor ma mel mir na nor or pel ra ril ro sa sel tam tor ul va wen yo zan".split()
-SECRETS = """thunder|marigold|nightingale|candlewick|bramble|silverfish|moonlight|cinnamon|snowdrop|lantern|
-acorn|whirlwind|pepper|sunflower|nutmeg|driftwood|foxglove|rainbow|ember|starling|juniper|walnut|frost|
-clover|hazel|saffron|thistle|amber|raven|harvest""".replace("\n", "").split("|")
+NAMES = """Hans Gretel Peter Rose Jack Lily Tom Clara Heidi Marie William Emma Alice Robert Simon Dorothy
+Mabel Nora Ruth Roger Jane Andrew Greta Ivan Vera Nils Lars Marco Isabel Sebastian Mary Anne John Michael
+Martha Diana Kathleen Colin Phyllis Jimmy Wendy Gerald Matthew Irene Gerda Bill Cyril Anthea Marion Ruby
+Dick Billy Kate Eva Mark James Max Ben Sam Fred Frank Harry Sara Maria Johnny Kay Ali Ahmed Noah Leo
+Percy Roberta Ned Amy Barry Stella""".split()
+SECRETS = """thunder moonlight acorn pepper ember starling frost clover thistle amber raven love summer
+winter silence storm sunshine forest diamond dragon emerald mountain palace courage wisdom danger shadow
+candle feather morning evening midnight kingdom river garden treasure secret wonder""".split()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,12 +75,11 @@ class Fact:
     @property
     def that(self):
         """The fact as it follows "that"."""
-        text = self.answer[:-1]
-        return text if self.kind == "person_place" else text[0].lower() + text[1:]
+        return self.answer[0].lower() + self.answer[1:-1]
 
     @property
     def held_out(self):
-        name = {"name": self.value, "mine": self.value, "called": self.value, "person_place": self.subject}
+        name = {"name": self.value, "mine": self.value, "called": self.value}
         if self.kind in name and held_out_name(name[self.kind]):
             return True
         return zlib.crc32(f"{self.kind}|{self.subject}|{self.value}".encode()) % HELD_OUT_EVERY == 0
@@ -104,12 +103,8 @@ SENTENCES = {
                "I do not know how many {s[1]} the {s[0]} has."),
     "secret": ("The secret word is {v}.", "What is the secret word?", "The secret word is {v}.",
                "I do not know the secret word."),
-    "person_place": ("{s} is {v}.", "Where is {s}?", "{s} is {v}.", "I do not know where {s} is."),
-    "has": ("The {s} has the {v}.", "What does the {s} have?", "The {s} has the {v}.",
-            "I do not know what the {s} has."),
 }
-WEIGHTS = {"place": 10, "lives": 3, "name": 3, "mine": 2, "called": 2, "colour": 4, "loves": 4, "number": 3,
-           "secret": 1, "person_place": 2, "has": 3}
+WEIGHTS = {"place": 10, "lives": 3, "name": 3, "mine": 2, "called": 2, "colour": 4, "loves": 4, "number": 3, "secret": 1}
 
 
 def held_out_name(name):
@@ -124,13 +119,6 @@ def where(rng):
     return f"{rng.choice(RELATIONS)} the {rng.choice(PLACES)}"
 
 
-def name(rng):
-    """Given names, and some that no list has."""
-    if rng.random() < 0.3:
-        return "".join(rng.choice(SYLLABLES) for _ in range(rng.choice((2, 2, 3)))).capitalize()
-    return rng.choice(NAMES)
-
-
 def someone(rng):
     return rng.choice(PEOPLE if rng.random() < 0.6 else ANIMALS)
 
@@ -138,15 +126,13 @@ def someone(rng):
 _MAKERS = {
     "place": lambda r: (thing(r), where(r)),
     "lives": lambda r: (someone(r), where(r)),
-    "name": lambda r: (someone(r), name(r)),
-    "mine": lambda r: ("", name(r)),
-    "called": lambda r: (r.choice(OWNED), name(r)),
+    "name": lambda r: (someone(r), r.choice(NAMES)),
+    "mine": lambda r: ("", r.choice(NAMES)),
+    "called": lambda r: (r.choice(OWNED), r.choice(NAMES)),
     "colour": lambda r: (f"{r.choice(PEOPLE)}'s {r.choice(GARMENTS)}", r.choice(COLOURS)),
     "loves": lambda r: (someone(r), r.choice(FOODS)),
     "number": lambda r: ((r.choice(PEOPLE), r.choice(HERDS)), r.choice(NUMBERS)),
     "secret": lambda r: ("", r.choice(SECRETS)),
-    "person_place": lambda r: (name(r), where(r)),
-    "has": lambda r: (someone(r), thing(r)),
 }
 
 
