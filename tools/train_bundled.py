@@ -38,7 +38,8 @@ CLIP_NORM = 1.0
 BETAS = (0.9, 0.98)
 DECLINE_SHARE = 0.3
 FINAL_LR_SHARE = 0.02
-LOG_HEADER = "step,tokens,seconds,progress,learning_rate,level,text_loss,conversation_loss,held_out_bits_per_byte,recall"
+LOG_HEADER = "step,tokens,seconds,learning_rate,level,text_loss,conversation_loss,answers_right"
+LOG_STEPS = 100
 MAX_STEPS = 1_000_000
 FINISH_SHARE = 0.06  # of --minutes: for the last evaluation and export
 
@@ -69,8 +70,7 @@ def parse_arguments():
     add("--weight-decay", type=float, default=0.02)
     add("--dropout", type=float, default=0.0, help="of what a block adds")
     add("--seed", type=int, default=1)
-    add("--eval-seconds", type=float, default=300.0, help="between evaluations, each with an export")
-    add("--save-minutes", type=float, default=5.0, help="between checkpoints")
+    add("--save-minutes", type=float, default=5.0, help="between checkpoints, each with an export")
     add("--eval-tokens", type=int, default=10000, help="distraction of the recall test")
     add("--workers", type=int, default=2, help="processes that make batches")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -188,26 +188,26 @@ class Trainer:
         self.progress.step += 1
         self.progress.tokens += text.numel() + chat[0].numel()
 
-    def measure(self, recall_count, tokens):
+    def log(self, progress):
+        """Waits for the device, so that it is never far behind the clock."""
+        p = self.progress
+        p.seconds, p.level = self.clock.seconds(), self.curriculum.level.value
+        text, chat = (torch.stack(self.losses[k]).mean().item() if self.losses[k] else math.nan
+                      for k in ("text", "conversations"))
+        self.losses.clear()
+        p.log.append(f"{p.step},{p.tokens},{p.seconds:.0f},{learning_rate(p.step, progress, self.args):.2e},"
+                     f"{p.level},{text:.4f},{chat:.4f},{self.curriculum.share():.3f}")
+        print(p.log[-1], flush=True)
+
+    def evaluate(self):
+        """On the weights as the file has them."""
+        export.round_weights(self.model)
         self.model.eval()
         with torch.autocast(self.args.device, torch.bfloat16, enabled=self.args.device != "cpu"):
             loss, bits = held_out_loss(self.model, self.data, self.args.device)
-            share, kinds = recall.evaluate(self.model, self.data, self.args.device, recall_count, tokens=tokens)
-        self.model.train()
-        return loss, bits, share, kinds
-
-    def evaluate(self, progress, recall_count=50, tokens=2000):
-        """A line of the log."""
-        _, bits, share, _ = self.measure(recall_count, tokens)
-        self.progress.seconds = self.clock.seconds()
-        trained = {k: torch.stack(v).mean().item() for k, v in self.losses.items()}
-        self.losses.clear()
-        p = self.progress
-        rate = learning_rate(p.step, progress, self.args)
-        line = (f"{p.step},{p.tokens},{p.seconds:.0f},{progress:.3f},{rate:.2e},{self.curriculum.level.value},"
-                f"{trained.get('text', math.nan):.4f},{trained.get('conversations', math.nan):.4f},{bits:.4f},{share:.3f}")
-        p.log.append(line)
-        print(line, flush=True)
+            share, kinds = recall.evaluate(self.model, self.data, self.args.device, tokens=self.args.eval_tokens)
+        return {"held_out_loss": loss, "held_out_bits_per_byte": bits,
+                "recall": {"distraction_tokens": self.args.eval_tokens, "share": share, "kinds": kinds}}
 
     def write(self, report):
         export.write_folder(self.args.out, self.model, self.data.tokenizer, self.progress.log, report)
@@ -238,43 +238,23 @@ class Trainer:
         facts["arguments"] = {k: str(v) if isinstance(v, pathlib.Path) else v for k, v in vars(args).items()}
         return facts
 
-    def show(self, speed):
-        """Waits for the device, so that it is never far behind the clock."""
-        losses = "".join(f"{k} {torch.stack(v[-100:]).mean().item():.3f}, " for k, v in self.losses.items())
-        print(f"[{self.clock.seconds():.0f} s] step {self.progress.step}: {losses}level {self.curriculum.level.value}, "
-              f"answers {self.curriculum.share():.1%}, {speed:,.0f} tokens/s", flush=True)
-
     def run(self, stream):
-        evaluated = saved = time.monotonic()
-        begun, at = time.monotonic(), self.progress.tokens
+        saved = time.monotonic()
         for batch in stream:
             progress = self.clock.progress(self.progress.step)
             if progress >= 1.0:
                 break
             self.step(batch, progress)
-            now = time.monotonic()
-            if self.progress.step % 100 == 0:
-                self.show((self.progress.tokens - at) / (time.monotonic() - begun))
-                begun, at = time.monotonic(), self.progress.tokens
-            if now - evaluated > self.args.eval_seconds:
-                self.evaluate(progress)
-                self.write(self.report())
-                evaluated = begun = time.monotonic()
-                at = self.progress.tokens
-            if now - saved > 60 * self.args.save_minutes:
+            if self.progress.step % LOG_STEPS == 0:
+                self.log(progress)
+            if time.monotonic() - saved > 60 * self.args.save_minutes:
                 self.save()
+                self.write(self.report())
                 saved = time.monotonic()
-
-    def finish(self):
-        """The export first, as it is; then again with what was measured on its rounded weights."""
         self.progress.seconds = self.clock.seconds()
-        self.write(self.report())
         self.save()
-        self.evaluate(1.0)
-        export.round_weights(self.model)
-        loss, bits, share, kinds = self.measure(200, self.args.eval_tokens)
-        measured = {"held_out_loss": loss, "held_out_bits_per_byte": bits,
-                    "recall": {"distraction_tokens": self.args.eval_tokens, "share": share, "kinds": kinds}}
+        self.write(self.report())
+        measured = self.evaluate()
         print(json.dumps(measured), flush=True)
         self.write(dict(self.report(), **measured))
 
@@ -300,7 +280,6 @@ def main():
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {data.facts['train_tokens']:,} tokens of text, "
           f"step {trainer.progress.step}, ready after {clock.seconds():.0f} s", flush=True)
     trainer.run(stream)
-    trainer.finish()
     print(f"done: {trainer.progress.step} steps, {clock.seconds():.0f} s", flush=True)
 
 

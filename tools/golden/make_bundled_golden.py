@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Logits of the bundled recall models by the PyTorch code that trained them: tests/golden/bundled/NAME.json.
+"""Logits of bundled models by the PyTorch code that trained them: tests/golden/bundled/NAME.json.
 
-    tools/golden/make_bundled_golden.py induction copying induction-lti copying-lti
+    tools/golden/make_bundled_golden.py tales induction copying induction-lti copying-lti
 """
 import json
 import random
@@ -10,15 +10,26 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
+from tokenizers import Tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
-from train import mamba1, mamba1_ops, s4d  # noqa: E402
+from train import mamba1, mamba1_ops, passages, s4d  # noqa: E402
 from train.recall_tasks import TASKS  # noqa: E402
 
 LENGTH, SEED = 64, 3
 KINDS = {"mamba": mamba1.Mamba1, "s4d": s4d.S4D}
+TALK = [("user", "The golden key is under the mill."), ("assistant", "I will remember that the golden key is under the mill."),
+        ("user", "Tell me a story about a fox and a well."),
+        ("assistant", "Once upon a time there was a fox who lived near a wood. One day he fell into a well."),
+        ("user", "Where is the golden key?"), ("assistant", "The golden key is under the mill.")]
+
+
+def conversation(folder):
+    writer = passages.Writer(Tokenizer.from_file(str(folder / "tokenizer.json"))).begin()
+    writer.write([(role, text, 1.0) for role, text in TALK])
+    return writer.ids
 
 
 def sequence(task):
@@ -38,14 +49,19 @@ def make(name):
     config = json.loads((folder / "config.json").read_text())
     shape = mamba1.Shape(config["vocab_size"], config["hidden_size"], config["num_hidden_layers"])
     model = KINDS[config["model_type"]](shape, mamba1_ops.Ops("plain"))
-    model.load_state_dict(load_file(folder / "model.safetensors"))
+    model.load_state_dict({k: v.float() for k, v in load_file(folder / "model.safetensors").items()})
     model.eval()
-    ids = sequence(TASKS[name.removesuffix("-lti")])
+    ids = conversation(folder) if name == "tales" else sequence(TASKS[name.removesuffix("-lti")])
+    # Of a large vocabulary some columns: those of the tokens that occur, and every hundredth.
+    vocab = config["vocab_size"]
+    columns = [*range(vocab)] if vocab <= 100 else sorted({*ids, *range(0, vocab, 100), vocab - 1})
     with torch.no_grad():
         logits, _ = model(torch.tensor([ids]), model.initial_state(1, "cpu"))
     golden = {"made_by": f"tools/golden/make_bundled_golden.py, PyTorch {torch.__version__.split('+')[0]}",
-              "ids": ids,
-              "logits": [[round(float(x), 6) for x in row] for row in logits[0]]}
+              "ids": ids}
+    if len(columns) < vocab:
+        golden["columns"] = columns
+    golden["logits"] = [[round(float(row[c]), 6) for c in columns] for row in logits[0]]
     path = ROOT / "tests" / "golden" / "bundled" / f"{name}.json"
     path.write_text(json.dumps(golden) + "\n")
 

@@ -10,6 +10,10 @@ import argparse
 import csv
 import json
 import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from train import batches
 
 WIDTH, HEIGHT, MARGIN = 640, 280, 48
 
@@ -29,7 +33,7 @@ something to run without a download.
 |---|---|
 | parameters | {parameters:,} |
 | shape | {shape} |
-| vocabulary | {vocab_size} tokens, byte-level BPE trained on the books, five of them special |
+| vocabulary | {vocab_size} tokens, byte-level BPE trained on the books, with five special tokens |
 | weights | bfloat16 (parameters of the recurrence float32), head tied to the embedding |
 | state | constant size: {state_bytes:,} bytes in float32, whatever the length of the text |
 
@@ -43,7 +47,7 @@ something to run without a download.
 
 Facts are told at the beginning of a conversation, five of them, and asked for after the tales. A
 fact counts as recalled when the whole answer is exactly right under greedy decoding. Training never
-saw these subjects with these values, and some of the names not at all.
+told these facts, and some of the names not at all.
 
 ![The course of training](loss.svg)
 
@@ -52,13 +56,18 @@ saw these subjects with these values, and some of the names not at all.
 - Text: {train_bytes:,} bytes in {train_documents} documents ({train_tokens:,} tokens) from the books below.
   Tables of contents and editors' notes were removed; documents end with `<|endoftext|>`. The last
   3% of every book were held out, from the tokenizer too.
-- Conversations: generated while training (`tools/train/conversations.py`). A small world of people,
-  animals, places and things gives facts to tell and to ask for; between them come short tales made
-  from plots and passages from the books. They are {chat_share:.0%} of the tokens of a batch.
-- {steps:,} steps, {tokens:,} tokens, in windows that grow from 512 to {longest:,} tokens.
-- AdamW (weight decay {weight_decay} on matrices), peak learning rate {learning_rate} after {warmup} steps, cosine;
-  dropout {dropout}; products in bfloat16, recurrence in float32. Seed {seed}.
-- Hardware: {hardware}; {minutes:.1f} minutes. PyTorch {torch}.
+- First the text alone.{first}
+- Then conversations, generated while training (`tools/train/conversations.py`), beside windows of
+  {window} tokens of text, {text_share:.0%} of a batch. A small world of people, animals, places and
+  things gives facts to tell and to ask for; between them come talk, short tales made from plots and
+  passages from the books. They grow from one fact, asked for at once in 64 tokens, to six facts
+  between tales in {longest}; the next level begins when {solved:.0%} of the answers are right.
+- For long memory, tales count as longer than they are in {dilated:.0%} of the conversations: their steps of
+  the recurrence are multiplied, up to what {dilated_tokens:,} tokens would do to the state.
+- Second phase: {steps:,} steps of {batch_tokens} tokens, {tokens:,} tokens. AdamW (betas 0.9 and 0.98, weight
+  decay {weight_decay} on matrices), learning rate {learning_rate} after {warmup} steps, falling over the
+  last 30%; products in bfloat16, recurrence in float32. Seed {seed}. Hardware: {hardware};
+  {minutes:.0f} minutes. PyTorch {torch}.
 - Made by `tools/train_bundled.py`.{note}
 
 ## Conversations
@@ -105,11 +114,14 @@ def polyline(points, low, high, colour):
 
 
 def picture(rows):
-    """Held-out bits per byte and recall over the tokens trained on."""
+    """Loss of text and share of right answers over the tokens trained on."""
     most = max(int(r["tokens"]) for r in rows)
-    curve = [(int(r["tokens"]) / most, float(r["held_out_bits_per_byte"])) for r in rows]
-    recall = [(int(r["tokens"]) / most, float(r["recall"])) for r in rows]
-    low, high = 1.0, max(2.5, min(3.5, max(y for _, y in curve)))
+
+    def course(column):
+        return [(int(r["tokens"]) / most, float(r[column])) for r in rows if r[column] != "nan"]
+
+    curve, right = course("text_loss"), course("answers_right")
+    low, high = 2.0, 5.0
     text = 'font-family="sans-serif" font-size="12"'
     lines = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}">',
              f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>']
@@ -119,13 +131,17 @@ def picture(rows):
         lines.append(f'<text {text} x="{MARGIN - 6}" y="{y + 4:.1f}" text-anchor="end" fill="#1f5fa8">'
                      f'{high - (high - low) * i / 4:.2f}</text>')
         lines.append(f'<text {text} x="{WIDTH - MARGIN + 6}" y="{y + 4:.1f}" fill="#b3541e">{100 - 25 * i}%</text>')
+    for (x, _), row, before in zip(right[1:], rows[1:], rows):
+        if row["level"] != before["level"]:
+            x = MARGIN + x * (WIDTH - 2 * MARGIN)
+            lines.append(f'<path stroke="#bbb" stroke-dasharray="3" d="M{x:.1f} {MARGIN}V{HEIGHT - MARGIN}"/>')
     lines.append(polyline([(x, min(y, high)) for x, y in curve], low, high, "#1f5fa8"))
-    lines.append(polyline(recall, 0.0, 1.0, "#b3541e"))
-    lines.append(f'<text {text} x="{MARGIN}" y="24" fill="#1f5fa8">held-out bits per byte</text>')
+    lines.append(polyline(right, 0.0, 1.0, "#b3541e"))
+    lines.append(f'<text {text} x="{MARGIN}" y="24" fill="#1f5fa8">loss of text, nats per token</text>')
     lines.append(f'<text {text} x="{WIDTH - MARGIN}" y="24" text-anchor="end" fill="#b3541e">'
-                 'facts recalled after 2,000 tokens</text>')
+                 'answers right; dashed: the next level</text>')
     lines.append(f'<text {text} x="{WIDTH / 2}" y="{HEIGHT - 16}" text-anchor="middle" fill="#444">'
-                 f'tokens trained on, to {most / 1e6:.0f} million</text>')
+                 f'tokens trained on, to {most / 1e6:.1f} million</text>')
     return "\n".join(lines + ["</svg>"]) + "\n"
 
 
@@ -149,6 +165,7 @@ def main():
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--evaluation", required=True, type=pathlib.Path)
     parser.add_argument("--sample", type=pathlib.Path)
+    parser.add_argument("--first", default="", help="a sentence about the training of --init")
     parser.add_argument("--note", default="")
     args = parser.parse_args()
 
@@ -167,8 +184,10 @@ def main():
         state_bytes=state_bytes, vocab_size=config["vocab_size"], bits=evaluation["held_out_bits_per_byte"],
         recall=recall, samples=copying["samples"], copy_median=copying["median_tokens"],
         copy_longest=copying["longest_tokens"], note=f"\n- {args.note}" if args.note else "",
+        first=f" {args.first}" if args.first else "", longest=batches.LEVELS[-1].length,
         sample=quoted(args.sample.read_text(encoding="utf-8") if args.sample else ""),
-        **{k: options[k] for k in ("chat_share", "longest", "weight_decay", "learning_rate", "warmup", "dropout", "seed")},
+        **{k: options[k] for k in ("window", "text_share", "solved", "dilated", "dilated_tokens", "batch_tokens",
+                                   "weight_decay", "learning_rate", "warmup", "seed")},
         **{k: training[k] for k in ("parameters", "held_out_bytes", "train_bytes", "train_documents", "train_tokens",
                                     "steps", "tokens", "hardware", "minutes", "torch")},
         books="\n".join(f"- {book_title(stem)}" for stem in training["books"]))
