@@ -37,6 +37,7 @@ from train.held_out import held_out_loss
 CLIP_NORM = 1.0
 BETAS = (0.9, 0.98)
 DECLINE_SHARE = 0.3
+EMBEDDING_LR_SHARE = 0.2
 FINAL_LR_SHARE = 0.02
 LOG_HEADER = "step,tokens,seconds,learning_rate,level,text_loss,conversation_loss,answers_right"
 LOG_STEPS = 100
@@ -103,12 +104,16 @@ def make_model(args, vocab_size):
 
 
 def make_optimizer(model, args):
-    """Weight decay on matrices only: not on norms, biases or the recurrence's A_log and D."""
-    decayed, plain = [], []
+    """Weight decay on matrices only: not on norms, biases or the recurrence's A_log and D. The
+    embeddings of a model that starts from another change slowly: Adam makes large steps of the small
+    gradients that conversations have for words they do not use, and text would be forgotten."""
+    embeddings, decayed, plain = [], [], []
     for name, parameter in model.named_parameters():
         matrix = parameter.dim() >= 2 and not name.endswith("A_log") and "conv1d" not in name
-        (decayed if matrix else plain).append(parameter)
-    groups = [{"params": decayed, "weight_decay": args.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        (embeddings if "embeddings" in name else decayed if matrix else plain).append(parameter)
+    groups = [{"params": embeddings, "weight_decay": args.weight_decay, "share": EMBEDDING_LR_SHARE if args.init else 1},
+              {"params": decayed, "weight_decay": args.weight_decay, "share": 1},
+              {"params": plain, "weight_decay": 0.0, "share": 1}]
     return torch.optim.AdamW(groups, lr=args.learning_rate, betas=BETAS, fused=True)
 
 
@@ -172,7 +177,7 @@ class Trainer:
     def step(self, batch, progress):
         text, *chat = (t.to(self.args.device, non_blocking=True) if torch.is_tensor(t) else t for t in batch)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.progress.step, progress, self.args)
+            group["lr"] = group["share"] * learning_rate(self.progress.step, progress, self.args)
         for name, loss, rows in (("text", self.text_loss, (text,)), ("conversations", self.conversation_loss, chat)):
             if rows[0].numel():
                 with torch.autocast(self.args.device, torch.bfloat16):

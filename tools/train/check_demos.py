@@ -38,9 +38,9 @@ def interpreted_scan():
 
     if patch.__name__ != "patched":
         interpreter._patch_lang_tensor = patched
-    from train import selective_scan_triton
+    from train import scan_triton
 
-    return selective_scan_triton.SelectiveScan.apply
+    return scan_triton.selective_scan
 
 
 def s4d_recurrence(mixer, u):

@@ -8,17 +8,11 @@ CHECK_TOLERANCE = 1e-4
 
 
 class GpuOps(mamba1_ops.Ops):
-    """Plain PyTorch, except for the selective scan: `scan`, or the parallel form where its
-    shapes do not fit."""
+    """Plain PyTorch, except for the selective scan."""
 
-    def __init__(self, scan=None, fits=None):
+    def __init__(self, scan):
         super().__init__("plain")
-        self.scan, self.fits = scan, fits
-
-    def selective_scan(self, u, dt_raw, z, B, C, A, D, dt_bias, h0):
-        if self.scan is not None and self.fits(u, A):
-            return self.scan(u, dt_raw, z, B, C, A, D, dt_bias, h0)
-        return parallel_scan.selective_scan(u, dt_raw, z, B, C, A, D, dt_bias, h0)
+        self.selective_scan = scan
 
 
 def scan_error(scan, device, d_state=16, channels=64):
@@ -55,13 +49,13 @@ def choose(device, d_states=(16,)):
     error = max(scan_error(parallel_scan.selective_scan, device, n) for n in d_states)
     print(f"parallel scan: relative error {error:.1e}", flush=True)
     try:
-        from . import selective_scan_triton as kernels
+        from . import scan_triton
 
-        error = max(scan_error(kernels.SelectiveScan.apply, device, n) for n in d_states)
+        error = max(scan_error(scan_triton.selective_scan, device, n) for n in d_states)
         print(f"Triton scan: relative error {error:.1e}", flush=True)
         if error < CHECK_TOLERANCE:
-            return GpuOps(kernels.SelectiveScan.apply, kernels.fits)
+            return GpuOps(scan_triton.selective_scan)
     except Exception as problem:
         print(f"Triton scan: {problem!r}")
     print("using the parallel scan in plain PyTorch", flush=True)
-    return GpuOps()
+    return GpuOps(parallel_scan.selective_scan)

@@ -52,6 +52,6 @@ class DilatedOps:
     def selective_scan(self, u, dt_raw, z, B, C, A, D, dt_bias, h0):
         if self.factors is not None:
             dt = self.dilate(F.softplus(dt_raw + dt_bias)).clamp_min(LEAST_DT)
-            dt_raw = dt + torch.log(-torch.expm1(-dt))  # what softplus turns into dt
+            dt_raw = (dt + torch.log(-torch.expm1(-dt))).to(u.dtype)  # what softplus turns into dt
             dt_bias = torch.zeros_like(dt_bias)
         return self.inner.selective_scan(u, dt_raw, z, B, C, A, D, dt_bias, h0)

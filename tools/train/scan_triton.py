@@ -30,9 +30,10 @@ WIDE = ["u", "raw", "z", "y", "dy", "du", "draw", "dz"]
 
 @triton.jit
 def _softplus(x):
-    # log1p by its series where exp(x) is small: a step size of 1e-7 must not become 0.
+    # log1p by its series where exp(x) is small: a step size of 1e-8 must not become 0.
     e = tl.exp(tl.minimum(x, 20.0))
-    return tl.where(x > 20.0, x, tl.where(e < 1e-3, e * (1.0 - e * (0.5 - e * 0.3333333333)), tl.log(1.0 + e)))
+    series = e * (1.0 - e * (0.5 - e * (0.3333333333 - e * 0.25)))
+    return tl.where(x > 20.0, x, tl.where(e < 0.03, series, tl.log(1.0 + e)))
 
 
 @triton.jit
