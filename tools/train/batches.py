@@ -19,8 +19,8 @@ LEVELS = (
     Level(length=96, facts=2),
     Level(length=160, facts=4, between=0.2),
     Level(length=256, facts=3, tales=1, tale_tokens=60, between=0.2),
-    Level(length=384, facts=5, tales=2, tale_tokens=80, between=0.2),
-    Level(length=640, facts=6, tales=3, tale_tokens=150, between=0.2),
+    Level(length=384, facts=3, tales=3, tale_tokens=80, between=0.2),
+    Level(length=640, facts=4, tales=4, tale_tokens=150, between=0.2),
 )
 EARLIER_SHARE = 0.3  # of batches: of a lower level than the one reached
 EMPTY = torch.empty(0, 0, dtype=torch.int32)
@@ -37,6 +37,7 @@ class Data:
         self.facts = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
         self.passages = passages.Passages(self.train, np.load(folder / "starts.npy"), np.load(folder / "topics.npy"))
         self.passages.breaks = tuple(self.tokenizer.encode("\n").ids)
+        self.passages.names = passages.any_names(self.tokenizer)
 
 
 class Batches(torch.utils.data.Dataset):

@@ -15,6 +15,7 @@ TALK_WEIGHT = 1.0
 NOTED_WEIGHT = 2.0
 ANSWER_WEIGHT = 6.0
 UNKNOWN_SHARE = 0.07
+ANY_NAME_SHARE = 0.6  # of names: not from the list of world.py
 BOOK_SHARE = 0.35  # of tales: from the books, else made
 MADE_TOKENS = 120  # tales that must be shorter are all from the books
 
@@ -86,8 +87,15 @@ class Conversation:
         self._say(user, NOTED.format(t=fact.that), NOTED_WEIGHT)
 
     def new_facts(self, count):
-        facts = world.make_facts(self.rng, count, self.held_out)
+        facts = map(self._renamed, world.make_facts(self.rng, count, self.held_out))
         return [f for f in facts if f.question not in self.told]
+
+    def _renamed(self, fact):
+        """With any word for a name: to repeat a name that was never seen is learned from many names."""
+        if fact.kind not in world.NAMED or self.held_out or self.rng.random() > ANY_NAME_SHARE:
+            return fact
+        other = dataclasses.replace(fact, value=self.rng.choice(self.passages.names))
+        return fact if other.held_out else other
 
     def ask(self, fact, known=True):
         q = fact.question

@@ -1,4 +1,6 @@
 """Turns as tokens, and passages of the books that a conversation can quote."""
+import re
+
 import numpy as np
 
 from . import corpus, world
@@ -49,6 +51,13 @@ class Writer:
                 np.pad(weights, (0, length - len(weights))))
 
 
+def any_names(tokenizer):
+    """Words of the vocabulary, written as names."""
+    words = {token[1:].capitalize() for token in tokenizer.get_vocab() if re.fullmatch("Ġ[A-Za-z]{3,}", token)}
+    encoded = zip(sorted(words), tokenizer.encode_batch([f" {word}" for word in sorted(words)]))
+    return [word for word, tokens in encoded if len(tokens) <= 2]
+
+
 class Passages:
     """Paragraphs of the training text by the topic they mention."""
 
@@ -79,4 +88,4 @@ class Passages:
             ids.pop()
         return ids
 
-    breaks = ()
+    breaks, names = (), ()  # tokens that end lines; any_names()

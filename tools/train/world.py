@@ -79,8 +79,7 @@ class Fact:
 
     @property
     def held_out(self):
-        name = {"name": self.value, "mine": self.value, "called": self.value}
-        if self.kind in name and held_out_name(name[self.kind]):
+        if self.kind in NAMED and held_out_name(self.value):
             return True
         return zlib.crc32(f"{self.kind}|{self.subject}|{self.value}".encode()) % HELD_OUT_EVERY == 0
 
@@ -104,6 +103,7 @@ SENTENCES = {
     "secret": ("The secret word is {v}.", "What is the secret word?", "The secret word is {v}.",
                "I do not know the secret word."),
 }
+NAMED = ("name", "mine", "called")  # kinds whose value is a name
 WEIGHTS = {"place": 10, "lives": 3, "name": 3, "mine": 2, "called": 2, "colour": 4, "loves": 4, "number": 3, "secret": 1}
 
 
