@@ -8,6 +8,7 @@ recurrently: in pieces, with the state carried. Copying: the longest spans of to
 tales share with the training text. The last line is all of it as JSON, for model_card.py.
 """
 import argparse
+import itertools
 import json
 import os
 import pathlib
@@ -104,6 +105,7 @@ def main():
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--data", required=True, help="folder written by prepare.py")
     parser.add_argument("--count", type=int, default=200, help="facts of each recall test")
+    parser.add_argument("--facts", type=int, nargs="*", default=[1, 5], help="told in a conversation")
     parser.add_argument("--turns", type=int, nargs="*", default=[40])
     parser.add_argument("--tokens", type=int, nargs="*", default=[10000])
     parser.add_argument("--samples", type=int, default=8, help="of each prompt")
@@ -114,12 +116,12 @@ def main():
     model = load_model(args.folder, args.kernels, args.device)
     loss, bits = held_out_loss(model, data, args.device)
     print(f"held-out loss {loss:.4f}, {bits:.4f} bits per byte", flush=True)
-    results = {"held_out_loss": loss, "held_out_bits_per_byte": bits, "recall": {}}
-    for turns, tokens in [(t, 0) for t in args.turns] + [(0, t) for t in args.tokens]:
-        share, kinds = recall.evaluate(model, data, args.device, args.count, turns, tokens)
-        distance = f"{turns} turns" if turns else f"{tokens:,} tokens"
-        results["recall"][distance] = share
-        print(f"recall after {distance}: {share:.1%}  "
+    results = {"held_out_loss": loss, "held_out_bits_per_byte": bits, "recall": []}
+    distances = [(f"{n} turns", {"turns": n}) for n in args.turns] + [(f"{n:,} tokens", {"tokens": n}) for n in args.tokens]
+    for facts, (name, distance) in itertools.product(args.facts, distances):
+        share, kinds = recall.evaluate(model, data, args.device, args.count, facts, **distance)
+        results["recall"].append({"facts": facts, "after": name, "share": share, "count": args.count})
+        print(f"recall of {facts} told, after {name}: {share:.1%}  "
               + "  ".join(f"{kind} {right}/{asked}" for kind, (right, asked) in kinds.items()), flush=True)
     if args.samples:
         results["copying"] = report_copying(model, data, args)

@@ -45,8 +45,7 @@ something to run without a download.
 {recall}
 | longest span shared with the training text, {samples} sampled continuations of up to 300 tokens | median {copy_median}, longest {copy_longest} tokens |
 
-Facts are told at the beginning of a conversation, five of them, and asked for after the tales. A
-fact counts as recalled when the whole answer is exactly right under greedy decoding. Training never
+Facts are told at the beginning of a conversation and asked for after the tales. A fact counts as recalled when the whole answer is exactly right under greedy decoding. Training never
 told these facts, and some of the names not at all.
 
 ![The course of training](loss.svg)
@@ -160,6 +159,10 @@ def quoted(text):
     return "> " + text.strip().replace("\n", "\n> ") + "\n" if text else ""
 
 
+def told(facts):
+    return "the only one told" if facts == 1 else f"{facts} told in a conversation"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=pathlib.Path)
@@ -176,8 +179,9 @@ def main():
     evaluation = json.loads(args.evaluation.read_text(encoding="utf-8").strip().splitlines()[-1])
     copying = evaluation["copying"]
     shape, state_bytes = shape_of(config)
-    recall = "\n".join(f"| held-out facts recalled after {distance} of tales | {share:.1%} of 200 |"
-                       for distance, share in evaluation["recall"].items())
+    recall = "\n".join(
+        f"| held-out facts recalled after {r['after']} of tales, {told(r['facts'])} | {r['share']:.1%} of {r['count']} |"
+        for r in evaluation["recall"])
     options = training["arguments"]
     card = CARD.format(
         name=args.folder.name, family="Mamba-1" if config["model_type"] == "mamba" else "Mamba-2", shape=shape,

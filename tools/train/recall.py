@@ -6,10 +6,8 @@ import torch
 
 from . import conversations, passages
 
-FACTS = 5  # of a conversation, each told in a turn of its own
 
-
-def make_conversation(data, seed, turns=0, tokens=0):
+def make_conversation(data, seed, facts=1, turns=0, tokens=0):
     """ids, and the span and the fact of every answer. At least `turns` turns of tales and `tokens`
     tokens lie between the last fact and the first question."""
     talk = conversations.Conversation(f"recall {seed}", data.passages, held_out=True)
@@ -19,8 +17,8 @@ def make_conversation(data, seed, turns=0, tokens=0):
         writer.write(talk.turns)
         talk.turns.clear()
 
-    facts = conversations.world.make_facts(talk.rng, FACTS, held_out=True)
-    for fact in facts:
+    chosen = conversations.world.make_facts(talk.rng, facts, held_out=True)
+    for fact in chosen:
         talk.tell(fact)
         write()
     told, turn = len(writer), 0
@@ -28,9 +26,9 @@ def make_conversation(data, seed, turns=0, tokens=0):
         talk.tale(250)
         write()
         turn += 1
-    talk.rng.shuffle(facts)
+    talk.rng.shuffle(chosen)
     spans = []
-    for fact in facts:
+    for fact in chosen:
         talk.ask(fact)
         answer = len(writer.encode(talk.turns[-1][1])) + 1
         write()
@@ -38,10 +36,12 @@ def make_conversation(data, seed, turns=0, tokens=0):
     return writer.ids, spans
 
 
-def evaluate(model, data, device, count=200, turns=0, tokens=0, batch=20, chunk=2048):
-    """Share of answers that the model would give exactly, greedily, and the shares by kind of fact.
-    Read in chunks with the state carried: the memory does not grow with the distance."""
-    talks = [make_conversation(data, f"{turns} {tokens} {i}", turns, tokens) for i in range(-(-count // FACTS))]
+def evaluate(model, data, device, count=200, facts=1, turns=0, tokens=0, batch=20, chunk=512):
+    """Of `count` facts, `facts` to a conversation: the share of answers that the model would give
+    exactly, greedily, and the counts by kind of fact. Read in chunks with the state carried: the memory
+    does not grow with the distance."""
+    talks = [make_conversation(data, f"{facts} {turns} {tokens} {i}", facts, turns, tokens)
+             for i in range(-(-count // facts))]
     right, asked = collections.Counter(), collections.Counter()
     for begin in range(0, len(talks), batch):
         group = talks[begin : begin + batch]
