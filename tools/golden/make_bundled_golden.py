@@ -15,21 +15,17 @@ from tokenizers import Tokenizer
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
-from train import mamba1, mamba1_ops, passages, s4d  # noqa: E402
+from train import mamba1, mamba1_ops, s4d  # noqa: E402
 from train.recall_tasks import TASKS  # noqa: E402
 
 LENGTH, SEED = 64, 3
 KINDS = {"mamba": mamba1.Mamba1, "s4d": s4d.S4D}
-TALK = [("user", "The golden key is under the mill."), ("assistant", "I will remember that the golden key is under the mill."),
-        ("user", "Tell me a story about a fox and a well."),
-        ("assistant", "Once upon a time there was a fox who lived near a wood. One day he fell into a well."),
-        ("user", "Where is the golden key?"), ("assistant", "The golden key is under the mill.")]
+TALE = """Once upon a time there was a fox who lived near an old mill. One day he fell into the well
+and could not get out. "Help me," cried he, "and I will give you the golden key!\""""
 
 
-def conversation(folder):
-    writer = passages.Writer(Tokenizer.from_file(str(folder / "tokenizer.json"))).begin()
-    writer.write([(role, text, 1.0) for role, text in TALK])
-    return writer.ids
+def tale(folder):
+    return [0, *Tokenizer.from_file(str(folder / "tokenizer.json")).encode(TALE.replace("\n", " ")).ids]
 
 
 def sequence(task):
@@ -51,7 +47,7 @@ def make(name):
     model = KINDS[config["model_type"]](shape, mamba1_ops.Ops("plain"))
     model.load_state_dict({k: v.float() for k, v in load_file(folder / "model.safetensors").items()})
     model.eval()
-    ids = conversation(folder) if name == "tales" else sequence(TASKS[name.removesuffix("-lti")])
+    ids = tale(folder) if name == "tales" else sequence(TASKS[name.removesuffix("-lti")])
     # Of a large vocabulary some columns: those of the tokens that occur, and every hundredth.
     vocab = config["vocab_size"]
     columns = [*range(vocab)] if vocab <= 100 else sorted({*ids, *range(0, vocab, 100), vocab - 1})

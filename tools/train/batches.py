@@ -21,6 +21,7 @@ LEVELS = (
     Level(length=256, facts=3, tales=1, tale_tokens=60, between=0.2),
     Level(length=384, facts=3, tales=3, tale_tokens=80, between=0.2),
     Level(length=640, facts=4, tales=4, tale_tokens=150, between=0.2),
+    Level(length=1536, facts=5, tales=10, tale_tokens=250, between=0.2),
 )
 EARLIER_SHARE = 0.3  # of batches: of a lower level than the one reached
 EMPTY = torch.empty(0, 0, dtype=torch.int32)
