@@ -10,8 +10,8 @@ First the data, once; then a model of the books' text; then, from that model, co
 
 A model that already predicts text learns to recall facts within minutes; one that starts with
 conversations hardly does. These grow harder whenever most answers are right (batches.LEVELS).
-With short ones facts are learned to be kept for long by dilation (train/dilation.py): the tokens of tales
-count as repeated. --out always holds the last export. --resume goes on from the checkpoint in --work.
+With short ones facts are learned to be kept for long by dilation (train/dilation.py): the tokens of
+tales and talk count as repeated. --out always holds the last export. --resume goes on from the checkpoint in --work.
 """
 import argparse
 import collections
@@ -63,7 +63,7 @@ def parse_arguments():
     add("--batch-tokens", type=int, default=512)
     add("--window", type=int, default=256, help="tokens of a window of text")
     add("--text-share", type=float, default=0.25, help="share of text in the tokens of a batch; 1: nothing else")
-    add("--dilated", type=float, default=0.5, help="share of the conversations whose tales count as longer")
+    add("--dilated", type=float, default=0.5, help="share of the conversations where turns that do not matter count as longer")
     add("--dilated-tokens", type=int, default=32768, help="tokens that a conversation may then stand for")
     add("--solved", type=float, default=0.8, help="share of right answers at which the next level begins")
     add("--learning-rate", type=float, default=1e-3)
@@ -164,12 +164,11 @@ class Trainer:
         ids, targets = rows[:, :-1], rows[:, 1:]
         return self.model.loss(ids, targets, torch.full(targets.shape, 1 / targets.numel(), device=rows.device))[0]
 
-    def conversation_loss(self, rows, weights, level):
-        """Where tales count as longer than they are, nothing is learned from their own tokens."""
-        tales = weights == conversations.TALE_WEIGHT
-        factors = dilation.factors(~tales, self.args.dilated, self.args.dilated_tokens, self.generator)
-        weights = torch.where(tales & (factors.amax(1, keepdim=True) > 1), 0.0, weights)
-        with self.model.ops.dilated(factors if tales.any() else None):
+    def conversation_loss(self, rows, weights, matters, level):
+        """Where turns that do not matter count as longer than they are, nothing is learned from their own tokens."""
+        factors = dilation.factors(matters, self.args.dilated, self.args.dilated_tokens, self.generator)
+        weights = torch.where(~matters & (factors.amax(1, keepdim=True) > 1), 0.0, weights)
+        with self.model.ops.dilated(None if matters.all() else factors):
             loss, right = self.model.loss(rows[:, :-1], rows[:, 1:], weights / weights.sum())
         self.curriculum.count(level, *answers_right(right, weights >= conversations.ANSWER_WEIGHT))
         return loss

@@ -18,10 +18,10 @@ LEVELS = (
     Level(length=64, facts=1),
     Level(length=96, facts=2),
     Level(length=160, facts=4, between=0.2),
-    Level(length=256, facts=3, tales=1, tale_tokens=60, between=0.2),
-    Level(length=384, facts=3, tales=3, tale_tokens=80, between=0.2),
-    Level(length=640, facts=4, tales=4, tale_tokens=150, between=0.2),
-    Level(length=1536, facts=5, tales=10, tale_tokens=250, between=0.2),
+    Level(length=256, facts=3, tales=2, tale_tokens=40, between=0.2),
+    Level(length=384, facts=3, tales=6, tale_tokens=40, between=0.2),
+    Level(length=640, facts=4, tales=8, tale_tokens=80, between=0.2),
+    Level(length=1536, facts=5, tales=12, tale_tokens=250, between=0.2),
 )
 EARLIER_SHARE = 0.3  # of batches: of a lower level than the one reached
 EMPTY = torch.empty(0, 0, dtype=torch.int32)
@@ -52,12 +52,12 @@ class Batches(torch.utils.data.Dataset):
         return self.count
 
     def __getitem__(self, index):
-        """text (rows, window + 1); conversations (rows, length + 1) with weights (rows, length) and
-        their level. Either may have no rows."""
+        """text (rows, window + 1); conversations (rows, length + 1), weights and what matters
+        (rows, length), and their level. Either may have no rows."""
         rng = np.random.default_rng([self.seed, index])
         text = self._text(rng, int(self.tokens * self.text_share / self.window + rng.random()))
         if self.text_share >= 1:
-            return text, EMPTY, EMPTY, 0
+            return text, EMPTY, EMPTY, EMPTY, 0
         level = self.level.value
         if level and rng.random() < EARLIER_SHARE:
             level = int(rng.integers(level))

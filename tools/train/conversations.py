@@ -1,8 +1,8 @@
 """Conversations as the chat template writes them: facts told, tales, questions about the facts.
 
-A conversation is a list of turns (role, text, weight): the weight says how much the model is asked
-to learn the text. What users say is hardly predictable and weighs little; answers to questions
-weigh most.
+A conversation is a list of turns (role, text, weight, matters): the weight says how much the model is
+asked to learn the text. What users say is hardly predictable and weighs nothing; answers to questions
+weigh most. Turns matter that tell a fact or ask for one; the others lie between.
 """
 import dataclasses
 import random
@@ -72,11 +72,12 @@ class Conversation:
         self.turns, self.told = [], {}
 
     def _say(self, user, assistant, weight):
-        self.turns.append(("user", user, USER_WEIGHT))
-        self.turns.append(("assistant", assistant, weight))
+        matters = weight in (NOTED_WEIGHT, ANSWER_WEIGHT)
+        self.turns.append(("user", user, USER_WEIGHT, matters))
+        self.turns.append(("assistant", assistant, weight, matters))
 
     def system(self):
-        self.turns.append(("system", self.rng.choice(SYSTEM), USER_WEIGHT))
+        self.turns.append(("system", self.rng.choice(SYSTEM), USER_WEIGHT, True))
 
     def tell(self, fact):
         """The answer repeats the fact: what it says and what the state has to keep is then learned in one place."""
@@ -145,7 +146,7 @@ class Conversation:
 
 
 def random_conversation(seed, passages, writer, level):
-    """ids and weights of one conversation, cut to the level's length. Rounds follow each other: facts
+    """ids, weights and what matters of one conversation, cut to the level's length. Rounds follow each other: facts
     are told, tales and talk come between, all facts are asked for, and some of an earlier round."""
     talk = Conversation(seed, passages)
     rng = talk.rng

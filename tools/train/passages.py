@@ -10,16 +10,17 @@ TOPICS = sorted(set(world.PEOPLE + world.ANIMALS + world.PLACES + world.THINGS +
 
 
 class Writer:
-    """Collects ids and weights of a conversation, as chat_template.jinja writes it."""
+    """Collects ids and weights of a conversation, as chat_template.jinja writes it, and which of its
+    tokens matter."""
 
     def __init__(self, tokenizer):
         self.tokenizer, self.cache = tokenizer, {}
         self.begins = {role: tokenizer.token_to_id(token) for role, token in corpus.ROLES.items()}
         self.end = tokenizer.token_to_id(corpus.END_OF_TURN)
-        self.ids, self.weights = [], []
+        self.ids, self.weights, self.matters = [], [], []
 
     def begin(self):
-        self.ids, self.weights = [corpus.END_OF_TEXT_ID], [0.0]
+        self.ids, self.weights, self.matters = [corpus.END_OF_TEXT_ID], [0.0], [True]
         return self
 
     def __len__(self):
@@ -34,21 +35,20 @@ class Writer:
         return ids
 
     def write(self, turns):
-        for role, content, weight in turns:
+        for role, content, weight, matters in turns:
             ids = self.encode(content) if isinstance(content, str) else content
             self.ids.append(self.begins[role])
             self.weights.append(0.0)
             self.ids.extend(ids)
             self.ids.append(self.end)
             self.weights.extend([weight] * (len(ids) + 1))
+            self.matters.extend([matters] * (len(ids) + 2))
 
     def finish(self, length):
-        """ids (length + 1) and the weight of predicting each but the first."""
-        ids = np.array(self.ids[: length + 1], np.int64)
-        weights = np.array(self.weights[1 : length + 1], np.float32)
-        missing = length + 1 - len(ids)
-        return (np.pad(ids, (0, missing), constant_values=corpus.END_OF_TEXT_ID),
-                np.pad(weights, (0, length - len(weights))))
+        """Of a conversation of more than `length` tokens: ids (length + 1), the weight of predicting each
+        but the first, and whether each but the last matters."""
+        return (np.array(self.ids[: length + 1], np.int64), np.array(self.weights[1 : length + 1], np.float32),
+                np.array(self.matters[:length]))
 
 
 def any_names(tokenizer):
