@@ -17,7 +17,8 @@ ANSWER_WEIGHT = 6.0
 UNKNOWN_SHARE = 0.07
 ANY_NAME_SHARE = 0.6  # of names: not from the list of world.py
 BOOK_SHARE = 0.35  # of tales: from the books, else made
-MADE_TOKENS = 120  # tales that must be shorter are all from the books
+MADE_TOKENS = 120  # made tales that must be shorter are a part of one, from which nothing is learned
+SENTENCE_TOKENS = 16
 
 TELL_REQUESTS = ["Tell me a story about {a} and {b}.", "Tell me a tale about {a} and {b}.",
                  "A story about {a} and {b}, please.", "Do you know a story about {a} and {b}?",
@@ -113,19 +114,21 @@ class Conversation:
         self._say(self.rng.choice(said), self.rng.choice(answers), TALK_WEIGHT)
 
     def tale(self, max_tokens):
-        if max_tokens < MADE_TOKENS or self.rng.random() < BOOK_SHARE:
+        if self.rng.random() < BOOK_SHARE:
             self._book_tale(max_tokens)
         else:
-            self._made_tale()
+            self._made_tale(max_tokens)
 
-    def _made_tale(self):
+    def _made_tale(self, max_tokens):
         rng = self.rng
         hero, friend = world.someone(rng), world.someone(rng)
         while friend == hero:
             friend = world.someone(rng)
         place, thing = rng.choice(world.PLACES), rng.choice(world.THINGS)
-        text = small_tales.make_tale(rng, hero, friend, place, thing)
-        asked = [word for word in (friend, place, thing) if word in text]
+        cut = max_tokens < MADE_TOKENS
+        most = rng.randint(1, max(1, max_tokens // SENTENCE_TOKENS)) if cut else None
+        text = small_tales.make_tale(rng, hero, friend, place, thing, most)
+        asked = [word for word in (friend, place, thing) if word in text] or [place]
         kind = rng.random()
         if kind < 0.65:
             pair = [small_tales.article(hero), small_tales.article(rng.choice(asked))]
@@ -136,7 +139,7 @@ class Conversation:
             request = rng.choice(ONE_REQUESTS).format(a=small_tales.article(hero))
         else:
             request = rng.choice(ANY_REQUESTS)
-        self._say(request, text, TALE_WEIGHT)
+        self._say(request, text, USER_WEIGHT if cut else TALE_WEIGHT)
 
     def _book_tale(self, max_tokens):
         ids, word = self.passages.pick(self.rng, max_tokens)

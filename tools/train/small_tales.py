@@ -95,8 +95,8 @@ def _pronouns(noun):
     return PRONOUNS[noun in FEMALE]
 
 
-def make_tale(rng, hero, friend, place, thing):
-    """Text of a tale in which all four occur."""
+def make_tale(rng, hero, friend, place, thing, most=None):
+    """Text of a tale in which all four occur; or at most so many sentences from somewhere in it."""
     he, friend_he = _pronouns(hero), _pronouns(friend)
     words = {
         "hero": hero, "friend": friend, "place": place, "thing": thing, "food": rng.choice(world.FOODS),
@@ -109,4 +109,6 @@ def make_tale(rng, hero, friend, place, thing):
     }
     steps = [BEGIN, NATURE, *PLOTS[rng.choice(list(PLOTS))], END]
     sentences = [rng.choice(step).format(**words) for step in steps]
-    return " ".join(s for s in sentences if s)
+    sentences = [s for s in sentences if s]
+    first = rng.randrange(len(sentences) - most + 1) if most else 0
+    return " ".join(sentences[first : first + most] if most else sentences)
