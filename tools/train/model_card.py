@@ -45,8 +45,9 @@ something to run without a download.
 {recall}
 | longest span shared with the training text, {samples} sampled continuations of up to 300 tokens | median {copy_median}, longest {copy_longest} tokens |
 
-Facts are told at the beginning of a conversation and asked for after the tales. A fact counts as recalled when the whole answer is exactly right under greedy decoding. Training never
-told these facts, and some of the names not at all.
+Facts are told at the beginning of a conversation and asked for after the tales. A fact counts as
+recalled when the whole answer is exactly right under greedy decoding. Training never told these
+facts, and some of the names not at all.
 
 ![The course of training](loss.svg)
 
@@ -59,7 +60,7 @@ told these facts, and some of the names not at all.
 - Then conversations, generated while training (`tools/train/conversations.py`), beside windows of
   {window} tokens of text, {text_share:.0%} of a batch. A small world of people, animals, places and
   things gives facts to tell and to ask for; between them come talk, short tales made from plots and
-  passages from the books. They grow from one fact, asked for at once in 64 tokens, to six facts
+  passages from the books. They grow from one fact, asked for at once in 64 tokens, to {facts}
   between tales in {longest}; the next level begins when {solved:.0%} of the answers are right.
 - For long memory, tales count as longer than they are in {dilated:.0%} of the conversations: their steps of
   the recurrence are multiplied, up to what {dilated_tokens:,} tokens would do to the state.
@@ -79,7 +80,7 @@ answer ends with `<|end|>`.
 
 It knows these books and the small world of its conversations. Stories keep together for a
 paragraph, and many follow the same few plots. It remembers short statements of the kinds it was
-trained on (where things are, names, colours, numbers, what someone loves or has); other
+trained on (where things are, names, colours, numbers, what someone loves); other
 questions get an answer in the same style, right or wrong. The books are of the 19th and early
 20th century, and so are their manners and prejudices; the model can reproduce both, as well as
 short passages from the books.
@@ -188,7 +189,7 @@ def main():
         state_bytes=state_bytes, vocab_size=config["vocab_size"], bits=evaluation["held_out_bits_per_byte"],
         recall=recall, samples=copying["samples"], copy_median=copying["median_tokens"],
         copy_longest=copying["longest_tokens"], note=f"\n- {args.note}" if args.note else "",
-        first=f" {args.first}" if args.first else "", longest=batches.LEVELS[-1].length,
+        first=f" {args.first}" if args.first else "", longest=batches.LEVELS[-1].length, facts=batches.LEVELS[-1].facts,
         sample=quoted(args.sample.read_text(encoding="utf-8") if args.sample else ""),
         **{k: options[k] for k in ("window", "text_share", "solved", "dilated", "dilated_tokens", "batch_tokens",
                                    "weight_decay", "learning_rate", "warmup", "seed")},
