@@ -11,6 +11,7 @@
 #include "src/backend/cuda/drawing.h"
 #include "src/backend/cuda/measure.h"
 #include "src/backend/cuda/memory.h"
+#include "src/backend/cuda/packing.h"
 #include "src/backend/cuda/step_graphs.h"
 #include "src/backend/cuda/step_inputs.h"
 
