@@ -84,8 +84,8 @@ TEST(CopyingModel, CopiesOutOfNoiseFourTimesAsLongAsInTraining) {
 
 // Over short distances they are right now and then: a convolution remembers those.
 TEST(TimeInvariantTwins, AreNearChanceFarFromWhatTheyAreToRemember) {
-  EXPECT_LE(accuracy("induction-lti", RecallTask::induction, 4096, 100), 0.2);
-  EXPECT_LE(accuracy("copying-lti", RecallTask::copying, 4096, 20), 0.2);
+  EXPECT_LE(accuracy("induction-lti", RecallTask::induction, 4096, 40), 0.25);
+  EXPECT_LE(accuracy("copying-lti", RecallTask::copying, 4096, 10), 0.25);
 }
 
 }  // namespace
