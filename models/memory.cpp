@@ -9,13 +9,14 @@ namespace krait {
 namespace {
 
 // All tensors of a layer that any mixer has, but for its A.
-constexpr const char* kLayerWeights[] = {"norm.weight",        "mixer.in_proj.weight",
-                                         "mixer.in_proj.bias", "mixer.conv1d.weight",
-                                         "mixer.conv1d.bias",  "mixer.x_proj.weight",
-                                         "mixer.dt_bias",      "mixer.dt_proj.weight",
-                                         "mixer.dt_proj.bias", "mixer.D",
-                                         "mixer.norm.weight",  "mixer.out_proj.weight",
-                                         "mixer.out_proj.bias"};
+constexpr const char* kLayerWeights[] = {"norm.weight",         "mixer.in_proj.weight",
+                                         "mixer.in_proj.bias",  "mixer.conv1d.weight",
+                                         "mixer.conv1d.bias",   "mixer.x_proj.weight",
+                                         "mixer.dt_bias",       "mixer.dt_proj.weight",
+                                         "mixer.dt_proj.bias",  "mixer.D",
+                                         "mixer.norm.weight",   "mixer.out_proj.weight",
+                                         "mixer.out_proj.bias", "mixer.log_A_real",
+                                         "mixer.A_imag",        "mixer.C"};
 
 bool is_matrix(std::string_view canonical) noexcept {
   return canonical.ends_with("_proj.weight") || canonical == "embedding.weight" ||

@@ -112,6 +112,7 @@ inline BlockStep block_step(const BlockNorm& norm, std::span<const Segment> segm
 // Mixer::scratch_floats of a mixer with that config.
 int64_t scratch_floats(const Mamba1Config& config) noexcept;
 int64_t scratch_floats(const Mamba2Config& config) noexcept;
+int64_t scratch_floats(const S4dConfig& config) noexcept;
 
 PlaneOffsets add_planes(StateLayout& layout, const Mamba1Config& config, int64_t layer);
 PlaneOffsets add_planes(StateLayout& layout, const Mamba2Config& config, int64_t layer);

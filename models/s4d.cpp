@@ -12,7 +12,7 @@ class S4d final : public Mixer {
  public:
   S4d(Loader& loader, const S4dConfig& config, int64_t layer, int64_t d_model);
 
-  int64_t scratch_floats() const noexcept override { return row_stride(2 * config_.d_inner); }
+  int64_t scratch_floats() const noexcept override { return krait::scratch_floats(config_); }
 
   bool step(Backend&, const BlockNorm&, std::span<const Segment>, StateView, Rows,
             Scratch) const override {
@@ -88,6 +88,8 @@ S4d::S4d(Loader& loader, const S4dConfig& config, int64_t layer, int64_t d_model
 }
 
 }  // namespace
+
+int64_t scratch_floats(const S4dConfig& c) noexcept { return row_stride(2 * c.d_inner); }
 
 S4dModes s4d_modes(const S4dParameters& parameters, int64_t d_inner, int64_t pairs) {
   S4dModes modes{d_inner, pairs, {}, {}, parameters.d};

@@ -9,14 +9,14 @@
 #include "krait/error.h"
 #include "src/backend/cuda/memory.h"
 
-namespace krait {
+namespace krait::cuda {
 
 inline const CudaMatrix& get(const Matrix& m) noexcept { return static_cast<const CudaMatrix&>(m); }
 inline const float* get(const Vector* v) noexcept {
   return v ? static_cast<const CudaVector*>(v)->data() : nullptr;
 }
-inline cuda::Rows get(Rows rows) noexcept { return {rows.data, rows.stride}; }
-inline cuda::States get(StateView state) noexcept { return {state.data, state.slot_stride}; }
+inline Rows get(krait::Rows rows) noexcept { return {rows.data, rows.stride}; }
+inline States get(StateView state) noexcept { return {state.data, state.slot_stride}; }
 
 // Sizes fit: matrices were held to that when they were loaded, and steps have few tokens.
 inline int32_t narrow(int64_t value) noexcept {
@@ -24,4 +24,4 @@ inline int32_t narrow(int64_t value) noexcept {
   return static_cast<int32_t>(value);
 }
 
-}  // namespace krait
+}  // namespace krait::cuda
