@@ -107,7 +107,8 @@ class Batch {
       line = lines_.next();
     } catch (const LineTooLong& e) {
       if (!results_.is_finished(lines_.line(), kTooLong))
-        fail(BatchResults::id_of(lines_.line(), kTooLong), "", "invalid_request", e.what());
+        fail(BatchResults::id_of(lines_.line(), kTooLong, computed_by_), "", "invalid_request",
+             e.what());
       return true;
     }
     if (!line) return false;

@@ -126,7 +126,7 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{{"generate", "--ids", "330"}, "token id 330"},
         Mistake{{"score", "--ids", "2147483647"}, "token id 2147483647"},
         Mistake{{"generate", "-f", "/no/such/file"}, "--file /no/such/file: No such file"},
-        Mistake{{"generate", "-f", "/"}, "--file /: Is a directory"},
+        Mistake{{"generate", "-f", "/"}, "cannot read --file /: Is a directory"},
         Mistake{{"generate", "--device", "gpu"},
                 "--device gpu: expected auto, cpu, cuda or cuda:N"},
         Mistake{{"generate", "--device", "cuda:x"}, "--device cuda:x: expected"},

@@ -13,6 +13,13 @@
 namespace krait {
 namespace {
 
+std::unique_ptr<Engine> open_plain() {
+  OpenOptions open;
+  open.model = std::string(KRAIT_TEST_GOLDEN) + "/models/plain";
+  open.backend = {"cpu", "auto", 1};
+  return Engine::open(open);
+}
+
 std::vector<std::string> lines_of(const std::string& path) {
   std::ifstream in(path);
   std::vector<std::string> lines;
@@ -22,10 +29,7 @@ std::vector<std::string> lines_of(const std::string& path) {
 
 TEST(Batch, ALineThatIsTooLongFailsAndTheOthersGoOn) {
   const test::TempFolder folder;
-  OpenOptions open;
-  open.model = std::string(KRAIT_TEST_GOLDEN) + "/models/plain";
-  open.backend = {"cpu", "auto", 1};
-  const auto engine = Engine::open(open);
+  const auto engine = open_plain();
   BatchOptions options;
   options.max_line_bytes = 20;
   const std::string longest = R"({"prompt":[1,2,3,4]})";  // of 20 bytes
@@ -50,10 +54,7 @@ TEST(Batch, ALineThatIsTooLongFailsAndTheOthersGoOn) {
 
 TEST(Batch, AFolderIsNoInput) {
   const test::TempFolder folder;
-  OpenOptions open;
-  open.model = std::string(KRAIT_TEST_GOLDEN) + "/models/plain";
-  open.backend = {"cpu", "auto", 1};
-  const auto engine = Engine::open(open);
+  const auto engine = open_plain();
   BatchOptions options;
   options.input = folder.path();
   options.results = folder.path("out");

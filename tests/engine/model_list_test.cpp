@@ -38,16 +38,17 @@ class ModelListTest : public testing::Test {
 TEST_F(ModelListTest, ListsBundledAndCachedOnesWithTheirFigures) {
   add("models--owner--name", "0123");
   const auto models = list_models();
-  ASSERT_EQ(models.size(), 3u);
-  EXPECT_EQ(models[0].name, "induction");
-  EXPECT_EQ(models[0].source, ModelSource::bundled);
-  EXPECT_EQ(models[0].parameters, 66'496);
+  ASSERT_EQ(models.size(), 6u);
+  EXPECT_EQ(models[2].name, "induction");
+  EXPECT_EQ(models[2].source, ModelSource::bundled);
+  EXPECT_EQ(models[2].parameters, 66'496);
   const ListedModel cached = find(models, "owner/name");
   EXPECT_EQ(cached.problem, "");
   EXPECT_EQ(cached.source, ModelSource::hub);
   EXPECT_EQ(cached.architecture, "mamba");
   EXPECT_GT(cached.bytes_on_disk, cached.parameters);
-  EXPECT_THAT(model_names(), testing::ElementsAre("induction", "tales", "owner/name"));
+  EXPECT_THAT(model_names(), testing::ElementsAre("copying", "copying-lti", "induction",
+                                                  "induction-lti", "tales", "owner/name"));
 }
 
 TEST_F(ModelListTest, NothingWrongWithAnEntryEndsTheList) {
@@ -74,7 +75,7 @@ TEST_F(ModelListTest, NothingWrongWithAnEntryEndsTheList) {
                                                         {"owner/empty", "holds no snapshot"},
                                                         {".hidden", "not the name"}})
     EXPECT_THAT(find(models, name).problem, HasSubstr(what)) << name;
-  EXPECT_EQ(models.size(), 2u + 9u);
+  EXPECT_EQ(models.size(), 5u + 9u);
 }
 
 }  // namespace

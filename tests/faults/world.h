@@ -48,6 +48,7 @@ class World {
   Result run_at_terminal();
   std::vector<std::string> temporary_files() const;
   void check_batch(const Outcome& outcome);
+  bool loads(const std::string& state) const;
   std::string file(const std::string& name) const { return folder_.path(name); }
 
   std::string command_;
