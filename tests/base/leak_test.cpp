@@ -13,6 +13,7 @@ TEST(LeakSanitizer, NoticesALeak) {
       {
         int* volatile lost = new int[100];
         lost = nullptr;
+        (void)lost;
         std::exit(0);
       },
       testing::ExitedWithCode(1), "LeakSanitizer: detected memory leaks");
