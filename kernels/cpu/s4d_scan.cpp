@@ -6,19 +6,6 @@
 namespace krait::cpu::KRAIT_ISA {
 namespace {
 
-// Only the last channels are fewer than 16.
-template <bool kWhole>
-KRAIT_INLINE F get(const float* p, int64_t lanes) {
-  return kWhole ? load(p) : load_first(p, lanes);
-}
-template <bool kWhole>
-KRAIT_INLINE void put(float* p, F v, int64_t lanes) {
-  if constexpr (kWhole)
-    store(p, v);
-  else
-    store_first(p, v, lanes);
-}
-
 template <bool kWhole>
 KRAIT_INLINE void scan_lanes(const S4dScan& s, int64_t channel, int64_t lanes) {
   const int64_t to_imaginary = s.pairs * s.d_inner;

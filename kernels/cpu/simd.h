@@ -336,6 +336,19 @@ KRAIT_INLINE void store_bf16(uint16_t* p, F a) {
 #include "kernels/cpu/simd_scalar.inl"
 #endif
 
+// All lanes, or only the first ones: where channels end within a vector.
+template <bool kWhole>
+KRAIT_INLINE F get(const float* p, int64_t lanes) {
+  return kWhole ? load(p) : load_first(p, lanes);
+}
+template <bool kWhole>
+KRAIT_INLINE void put(float* p, F v, int64_t lanes) {
+  if constexpr (kWhole)
+    store(p, v);
+  else
+    store_first(p, v, lanes);
+}
+
 KRAIT_INLINE F neg(F a) { return sub(set1(-0.0f), a); }
 
 #if !defined(KRAIT_ISA_avx512bf16)

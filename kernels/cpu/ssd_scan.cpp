@@ -30,18 +30,6 @@ KRAIT_INLINE void find_steps(const SsdScan& s, int64_t head, int64_t token, int6
   store(steps.decay, exp2_decay(mul(mul(dt, set1(0x1.715476p+0f)), set1(s.a[head]))));
 }
 
-template <bool kWhole>
-KRAIT_INLINE F get(const float* p, int64_t lanes) {
-  return kWhole ? load(p) : load_first(p, lanes);
-}
-template <bool kWhole>
-KRAIT_INLINE void put(float* p, F v, int64_t lanes) {
-  if constexpr (kWhole)
-    store(p, v);
-  else
-    store_first(p, v, lanes);
-}
-
 // kCount tokens from `token` on, kWidth vectors of channels from `channel` of the head on.
 template <int kWidth, int kCount, bool kWhole>
 KRAIT_INLINE void scan_tile(const SsdScan& s, int64_t head, int64_t channel, int64_t lanes,
