@@ -36,9 +36,11 @@ void look_at_group(const std::string& path, const GroupFiles& files, MemoryLeft&
   const auto limit = number_in(folder + "/" + files.limit);
   const auto usage = number_in(folder + "/" + files.usage);
   if (!limit || !usage) return;
-  int64_t free = *limit - *usage;
+  int64_t used = *usage;
   for (const std::string& pages : {files.inactive, files.active})
-    free += number_in(folder + "/memory.stat", pages).value_or(0);
+    used -= number_in(folder + "/memory.stat", pages).value_or(0);
+  const int64_t free =
+      *limit - std::max<int64_t>(used, 0);  // a limit of none is the largest number
   if (free < left.bytes) left = {free, "the limit of the control group"};
 }
 
