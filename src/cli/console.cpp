@@ -167,12 +167,8 @@ int terminal_width(int descriptor) {
 
 std::string read_some(int descriptor, const std::string& what) {
   std::array<char, 65536> block;
-  for (;;) {
-    if (!wait_for_input(descriptor, interrupt_requested)) throw Interrupted{};
-    const ssize_t count = ::read(descriptor, block.data(), block.size());
-    if (count >= 0) return {block.data(), static_cast<size_t>(count)};
-    if (errno != EINTR) throw_errno("read", what);
-  }
+  if (!wait_for_input(descriptor, interrupt_requested)) throw Interrupted{};
+  return {block.data(), krait::read_some(descriptor, block.data(), block.size(), what)};
 }
 
 std::string read_all(int descriptor, const std::string& what) {
