@@ -101,6 +101,14 @@ void require_range(const std::string& what, int64_t found, int64_t most) {
                      std::to_string(most));
 }
 
+Conv load_conv(Loader& loader, int64_t layer, int64_t channels, int64_t d_conv) {
+  const Shape& shape = loader.weights.require_conv(layer, channels, d_conv).shape;
+  const std::vector<float> values = loader.values(layer_name(layer, "mixer.conv1d.weight"), shape);
+  return {loader.vector(transpose(values, channels, d_conv)),
+          loader.optional_vector(layer_name(layer, "mixer.conv1d.bias"), {channels}),
+          static_cast<int32_t>(d_conv)};
+}
+
 std::vector<float> transpose(const std::vector<float>& from, int64_t channels, int64_t cols) {
   std::vector<float> to(from.size());
   for (int64_t c = 0; c < channels; ++c)

@@ -17,16 +17,14 @@ class Mamba1 final : public Mixer {
                Rows residual, Scratch scratch) const override;
 
  private:
-  ConvWeights conv() const noexcept {
-    return {conv_taps_.get(), conv_bias_.get(), static_cast<int32_t>(config_.d_conv)};
-  }
   ScanWeights scan() const noexcept {
     return {a_.get(), d_.get(), dt_bias_.get(), static_cast<int32_t>(config_.d_state)};
   }
 
   Mamba1Config config_;
   std::unique_ptr<Matrix> in_proj_, x_proj_, dt_proj_, out_proj_;
-  std::unique_ptr<Vector> in_bias_, out_bias_, conv_taps_, conv_bias_, a_, d_, dt_bias_;
+  std::unique_ptr<Vector> in_bias_, out_bias_, a_, d_, dt_bias_;
+  Conv conv_;
   PlaneOffsets planes_;
 };
 
@@ -45,9 +43,9 @@ void Mamba1::forward(Backend& backend, std::span<const Segment> segments, StateV
   const StateView conv_state = plane_at(states, planes_.conv);
   const StateView ssm_state = plane_at(states, planes_.ssm);
 
-  backend.linear(*in_proj_, in_bias_.get(), u, xz, false);  // x, z = in_proj(u)
-  backend.causal_conv(conv(), segments, conv_state, x, x);  // x = silu(conv1d(x))
-  backend.linear(*x_proj_, nullptr, x, dt_b_c, false);      // dt, B, C = x_proj(x)
+  backend.linear(*in_proj_, in_bias_.get(), u, xz, false);           // x, z = in_proj(u)
+  backend.causal_conv(conv_.weights(), segments, conv_state, x, x);  // x = silu(conv1d(x))
+  backend.linear(*x_proj_, nullptr, x, dt_b_c, false);               // dt, B, C = x_proj(x)
   if (rms_eps)  // Falcon-Mamba: dt, B, C = rms_norm(dt), rms_norm(B), rms_norm(C)
     for (const Rows& part : {dt_low, b, c}) backend.rms_norm(part, nullptr, 1, *rms_eps, part);
   backend.linear(*dt_proj_, nullptr, dt_low, dt, false);  // dt = dt_proj(dt), bias in the scan
@@ -65,7 +63,7 @@ bool Mamba1::step(Backend& backend, const BlockNorm& norm, std::span<const Segme
   step.out_proj = out_proj_.get();
   step.in_bias = in_bias_.get();
   step.out_bias = out_bias_.get();
-  step.conv = conv();
+  step.conv = conv_.weights();
   step.scan = scan();
   step.dt_b_c_eps = config_.dt_b_c_rms_eps ? &*config_.dt_b_c_rms_eps : nullptr;
   step.xz = scratch.take(2 * config_.d_inner);
@@ -85,10 +83,7 @@ Mamba1::Mamba1(Loader& loader, const Mamba1Config& config, int64_t layer, int64_
   out_proj_ = loader.matrix(name("mixer.out_proj.weight"), {d_model, d_inner});
   out_bias_ = loader.optional_vector(name("mixer.out_proj.bias"), {d_model});
   d_ = loader.vector(name("mixer.D"), {d_inner});
-  const Shape& conv_shape = loader.weights.require_conv(layer, d_inner, d_conv).shape;
-  conv_taps_ = loader.vector(
-      transpose(loader.values(name("mixer.conv1d.weight"), conv_shape), d_inner, d_conv));
-  conv_bias_ = loader.optional_vector(name("mixer.conv1d.bias"), {d_inner});
+  conv_ = load_conv(loader, layer, d_inner, d_conv);
   a_ = loader.vector(transpose(loader.decay(layer, {d_inner, d_state}), d_inner, d_state));
   planes_ = add_planes(loader.layout, config, layer);
 }

@@ -21,9 +21,6 @@ class Mamba2 final : public Mixer {
                Rows residual, Scratch scratch) const override;
 
  private:
-  ConvWeights conv() const noexcept {
-    return {conv_taps_.get(), conv_bias_.get(), static_cast<int32_t>(config_.d_conv)};
-  }
   SsdWeights scan() const noexcept {
     return {a_.get(),
             d_.get(),
@@ -39,7 +36,8 @@ class Mamba2 final : public Mixer {
 
   Mamba2Config config_;
   std::unique_ptr<Matrix> in_proj_, out_proj_;
-  std::unique_ptr<Vector> in_bias_, out_bias_, conv_taps_, conv_bias_, a_, d_, dt_bias_, norm_;
+  std::unique_ptr<Vector> in_bias_, out_bias_, a_, d_, dt_bias_, norm_;
+  Conv conv_;
   PlaneOffsets planes_;
 };
 
@@ -57,11 +55,11 @@ void Mamba2::forward(Backend& backend, std::span<const Segment> segments, StateV
   const StateView conv_state = plane_at(states, planes_.conv);
   const StateView ssm_state = plane_at(states, planes_.ssm);
 
-  backend.linear(*in_proj_, in_bias_.get(), u, zxbcdt, false);     // z, xBC, dt = in_proj(u)
-  backend.causal_conv(conv(), segments, conv_state, xbc, xbc);     // xBC = silu(conv1d(xBC))
-  backend.ssd_scan(scan(), segments, ssm_state, x, dt, b, c, x);   // y = SSM(A, B, C, dt)(x)
-  gated_norm(backend, x, z);                                       // y = norm(y, z)
-  backend.linear(*out_proj_, out_bias_.get(), x, residual, true);  // residual += out_proj(y)
+  backend.linear(*in_proj_, in_bias_.get(), u, zxbcdt, false);           // z, xBC, dt = in_proj(u)
+  backend.causal_conv(conv_.weights(), segments, conv_state, xbc, xbc);  // xBC = silu(conv1d(xBC))
+  backend.ssd_scan(scan(), segments, ssm_state, x, dt, b, c, x);         // y = SSM(A, B, C, dt)(x)
+  gated_norm(backend, x, z);                                             // y = norm(y, z)
+  backend.linear(*out_proj_, out_bias_.get(), x, residual, true);        // residual += out_proj(y)
 }
 
 bool Mamba2::step(Backend& backend, const BlockNorm& norm, std::span<const Segment> segments,
@@ -72,7 +70,7 @@ bool Mamba2::step(Backend& backend, const BlockNorm& norm, std::span<const Segme
   step.out_proj = out_proj_.get();
   step.in_bias = in_bias_.get();
   step.out_bias = out_bias_.get();
-  step.conv = conv();
+  step.conv = conv_.weights();
   step.scan = scan();
   step.gated_norm = norm_ != nullptr;
   step.norm_before_gate = config_.norm_before_gate;
@@ -119,10 +117,7 @@ Mamba2::Mamba2(Loader& loader, const Mamba2Config& config, int64_t layer, int64_
   in_bias_ = loader.optional_vector(name("mixer.in_proj.bias"), {in_proj_rows()});
   out_proj_ = loader.matrix(name("mixer.out_proj.weight"), {d_model, d_inner});
   out_bias_ = loader.optional_vector(name("mixer.out_proj.bias"), {d_model});
-  const Shape& conv_shape = loader.weights.require_conv(layer, conv_dim, config.d_conv).shape;
-  conv_taps_ = loader.vector(
-      transpose(loader.values(name("mixer.conv1d.weight"), conv_shape), conv_dim, config.d_conv));
-  conv_bias_ = loader.optional_vector(name("mixer.conv1d.bias"), {conv_dim});
+  conv_ = load_conv(loader, layer, conv_dim, config.d_conv);
   const Shape& a_shape =
       loader.weights.require_per_head(loader.weights.decay_name(layer), config.n_heads).shape;
   a_ = loader.vector(loader.decay(layer, a_shape));

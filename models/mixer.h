@@ -88,6 +88,15 @@ class Loader {
   std::optional<DType> dtype_;
 };
 
+// The causal convolution of a mixer: its taps [d_conv, channels] and bias, if any.
+struct Conv {
+  std::unique_ptr<Vector> taps, bias;
+  int32_t d_conv = 0;
+
+  ConvWeights weights() const noexcept { return {taps.get(), bias.get(), d_conv}; }
+};
+Conv load_conv(Loader& loader, int64_t layer, int64_t channels, int64_t d_conv);
+
 // A of a recurrence, below or equal to zero, from the tensor of that Weights::decay_name: A itself,
 // or A_log = log(-A). Throws InputError for a stored A above zero.
 std::vector<float> decay_values(const Weights& weights, const std::string& name);

@@ -22,9 +22,6 @@ class S4d final : public Mixer {
                Rows residual, Scratch scratch) const override;
 
  private:
-  ConvWeights conv() const noexcept {
-    return {conv_taps_.get(), conv_bias_.get(), static_cast<int32_t>(config_.d_conv)};
-  }
   S4dWeights scan() const noexcept {
     return {decay_.get(), c_.get(), d_.get(), static_cast<int32_t>(config_.d_state / 2)};
   }
@@ -33,7 +30,8 @@ class S4d final : public Mixer {
   S4dConfig config_;
   S4dModes modes_;
   std::unique_ptr<Matrix> in_proj_, out_proj_;
-  std::unique_ptr<Vector> in_bias_, out_bias_, conv_taps_, conv_bias_, decay_, c_, d_;
+  std::unique_ptr<Vector> in_bias_, out_bias_, decay_, c_, d_;
+  Conv conv_;
   PlaneOffsets planes_;
 };
 
@@ -46,8 +44,8 @@ void S4d::forward(Backend& backend, std::span<const Segment> segments, StateView
   const StateView conv_state = plane_at(states, planes_.conv);
   const StateView ssm_state = plane_at(states, planes_.ssm);
 
-  backend.linear(*in_proj_, in_bias_.get(), u, xz, false);  // x, z = in_proj(hidden)
-  backend.causal_conv(conv(), segments, conv_state, x, x);  // u = silu(conv1d(x))
+  backend.linear(*in_proj_, in_bias_.get(), u, xz, false);           // x, z = in_proj(hidden)
+  backend.causal_conv(conv_.weights(), segments, conv_state, x, x);  // u = silu(conv1d(x))
   if (config_.convolves) {
     convolve(segments, ssm_state, x);  // y = K * u + carried(u)
     backend.gate(x, z, x);             // y * silu(z)
@@ -71,10 +69,7 @@ S4d::S4d(Loader& loader, const S4dConfig& config, int64_t layer, int64_t d_model
   in_bias_ = loader.optional_vector(name("mixer.in_proj.bias"), {2 * d_inner});
   out_proj_ = loader.matrix(name("mixer.out_proj.weight"), {d_model, d_inner});
   out_bias_ = loader.optional_vector(name("mixer.out_proj.bias"), {d_model});
-  const Shape& conv_shape = loader.weights.require_conv(layer, d_inner, config.d_conv).shape;
-  conv_taps_ = loader.vector(
-      transpose(loader.values(name("mixer.conv1d.weight"), conv_shape), d_inner, config.d_conv));
-  conv_bias_ = loader.optional_vector(name("mixer.conv1d.bias"), {d_inner});
+  conv_ = load_conv(loader, layer, d_inner, config.d_conv);
   modes_ = s4d_modes({loader.values(name("mixer.log_dt"), {d_inner}),
                       loader.values(name("mixer.log_A_real"), {d_inner, pairs}),
                       loader.values(name("mixer.A_imag"), {d_inner, pairs}),
