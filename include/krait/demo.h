@@ -1,6 +1,7 @@
 // What selective memory is good for, shown on the bundled models: the two recall tasks of the Mamba
 // paper (Gu and Dao, 2023, section 4.1), drawn at random and put to any model of token ids, and
-// facts that a conversation is asked for after a long distraction. `krait demo`.
+// facts that a conversation is asked for after a long distraction. `krait demo`. Nobody else uses an
+// engine while it is measured.
 #pragma once
 
 #include <atomic>

@@ -2,21 +2,14 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
+
+#include "krait/demo.h"
 
 namespace krait::long_runs {
 namespace {
 
 constexpr int64_t kMostGrowthBytes = 2 << 20;
 constexpr double kMostSlowdown = 1.3;
-
-// Memory of the process that is in RAM.
-int64_t rss_bytes() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);)
-    if (line.starts_with("VmRSS:")) return std::stoll(line.substr(6)) * 1024;
-  return 0;
-}
 
 double mib(int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
@@ -45,7 +38,7 @@ Parts::Parts(const std::string& title, const std::string& unit)
 void Parts::done(int64_t units) {
   const std::clock_t now = std::clock();
   const double seconds = static_cast<double>(now - clock_) / CLOCKS_PER_SEC;
-  parts_.push_back({seconds, rss_bytes(), units});
+  parts_.push_back({seconds, resident_bytes(), units});
   units_ += units;
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin_;
   std::printf("| %lld | %.0f | %.2f | %.0f |\n", static_cast<long long>(units_),
